@@ -1,0 +1,54 @@
+# A thin front to Meson: the commands a user types. `make help` lists them.
+BUILD      ?= build
+TEST_BUILD ?= build-test
+PREFIX     ?= /usr/local
+MESON      ?= meson
+
+.PHONY: all deps demo test bench fuzz check format install clean help
+
+all: $(BUILD)/build.ninja ## build everything
+	@ninja -C $(BUILD)
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+deps: ## install the Debian packages that building and testing need
+	@tools/install-deps build
+
+$(BUILD)/build.ninja: | deps
+	@$(MESON) setup $(BUILD) --prefix=$(PREFIX) >/dev/null
+
+# The test build carries AddressSanitizer and UndefinedBehaviorSanitizer.
+$(TEST_BUILD)/build.ninja: | deps
+	@$(MESON) setup $(TEST_BUILD) --prefix=$(PREFIX) -Dwerror=true \
+		-Db_sanitize=address,undefined -Db_lundef=false >/dev/null
+
+demo: all ## build, then run bash, python and gcc under a process kernel
+	@tools/demo $(BUILD)/src/cli/cerebro
+
+test: deps ## install what tests need, build, run all tests
+	@tools/install-deps test
+	@tools/run-tests
+
+bench: all ## compare with native, bwrap, proot and runsc
+	@tools/install-deps bench
+	@ninja -C $(BUILD) >/dev/null
+	@/usr/bin/python3 bench/run.py --cerebro $(BUILD)/src/cli/cerebro $(BENCH_ARGS)
+
+fuzz: $(TEST_BUILD)/build.ninja ## run each fuzz target for FUZZ_SECONDS (default 20)
+	@ninja -C $(TEST_BUILD) >/dev/null
+	@tools/run-fuzz $(TEST_BUILD)
+
+check: ## include rules, banned calls, format, generated pages
+	@tools/check-deps
+	@tools/check-banned
+	@tools/check-format
+
+format: ## rewrite the sources with clang-format
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+install: all ## install below PREFIX
+	@$(MESON) install -C $(BUILD)
+
+clean:
+	@rm -rf $(BUILD) $(TEST_BUILD)

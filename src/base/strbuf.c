@@ -1,0 +1,101 @@
+#include "base/strbuf.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void strbuf_free(struct strbuf *buf)
+{
+    free(buf->data);
+    memset(buf, 0, sizeof(*buf));
+}
+
+static bool reserve(struct strbuf *buf, size_t extra)
+{
+    size_t needed = buf->length + extra + 1;
+    size_t capacity = buf->capacity ? buf->capacity : 64;
+    char *data;
+
+    if (buf->failed)
+        return false;
+    if (needed <= buf->capacity)
+        return true;
+    while (capacity < needed)
+        capacity *= 2;
+    data = realloc(buf->data, capacity);
+    if (data == NULL) {
+        buf->failed = true;
+        return false;
+    }
+    buf->data = data;
+    buf->capacity = capacity;
+    return true;
+}
+
+void strbuf_add(struct strbuf *buf, const void *bytes, size_t length)
+{
+    if (!reserve(buf, length))
+        return;
+    memcpy(buf->data + buf->length, bytes, length);
+    buf->length += length;
+    buf->data[buf->length] = '\0';
+}
+
+void strbuf_add_string(struct strbuf *buf, const char *string)
+{
+    strbuf_add(buf, string, strlen(string));
+}
+
+void strbuf_addv(struct strbuf *buf, const char *format, va_list args)
+{
+    va_list again;
+    int length;
+
+    va_copy(again, args);
+    length = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    if (length < 0 || !reserve(buf, (size_t)length))
+        return;
+    vsnprintf(buf->data + buf->length, (size_t)length + 1, format, args);
+    buf->length += (size_t)length;
+}
+
+void strbuf_addf(struct strbuf *buf, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    strbuf_addv(buf, format, args);
+    va_end(args);
+}
+
+void strbuf_add_json(struct strbuf *buf, const char *string)
+{
+    for (const unsigned char *c = (const unsigned char *)string; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            strbuf_addf(buf, "\\%c", *c);
+        else if (*c < 0x20 || *c == 0x7f)
+            strbuf_addf(buf, "\\u%04x", *c);
+        else
+            strbuf_add(buf, c, 1);
+    }
+}
+
+void strbuf_truncate(struct strbuf *buf, size_t length)
+{
+    if (buf->data && length < buf->length) {
+        buf->length = length;
+        buf->data[length] = '\0';
+    }
+}
+
+const char *strbuf_text(const struct strbuf *buf)
+{
+    return buf->data ? buf->data : "";
+}
+
+int strbuf_status(const struct strbuf *buf)
+{
+    return buf->failed ? -ENOMEM : 0;
+}

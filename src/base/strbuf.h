@@ -1,0 +1,40 @@
+/*
+ * A growing string. Allocation failure is remembered and reported once at the end, so that a
+ * sequence of appends needs a single check. Always terminated while not failed.
+ */
+#pragma once
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct strbuf {
+    char *data; /* NULL until the first append */
+    size_t length;
+    size_t capacity;
+    bool failed;
+};
+
+#define cleanup_strbuf __attribute__((cleanup(strbuf_free)))
+
+/* Frees the text and makes the buffer empty again. A zeroed strbuf is an empty one. */
+void strbuf_free(struct strbuf *buf);
+
+/* Appends `length` bytes, which may include NUL. */
+void strbuf_add(struct strbuf *buf, const void *bytes, size_t length);
+void strbuf_add_string(struct strbuf *buf, const char *string);
+void strbuf_addf(struct strbuf *buf, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void strbuf_addv(struct strbuf *buf, const char *format, va_list args);
+
+/* Appends text as the inside of a JSON string: quotes, backslashes and control bytes escaped. */
+void strbuf_add_json(struct strbuf *buf, const char *string);
+
+/* Cuts the text to at most `length` bytes. */
+void strbuf_truncate(struct strbuf *buf, size_t length);
+
+/* Returns the text ("" when empty); never NULL; valid until the next change. */
+const char *strbuf_text(const struct strbuf *buf);
+
+/* Returns 0, or -ENOMEM when any append failed. */
+int strbuf_status(const struct strbuf *buf);

@@ -1,0 +1,137 @@
+/*
+ * The one way from a request to an answer, and the book-keeping around it.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "abi/syscalls.h"
+#include "base/io.h"
+#include "base/strbuf.h"
+#include "core/core-internal.h"
+#include "core/kernel.h"
+
+static bool wants_time(const struct pk_kernel *kernel)
+{
+    return kernel->config.stats || kernel->config.trace;
+}
+
+/*
+ * A call without a handler. The table may say that it is native: such a call only arrives here when
+ * a filter rule was unsure (its arguments are scalars then), so it may run. Everything else is
+ * unknown, and answered as an old kernel would.
+ */
+static struct pk_answer answer_without_handler(struct pk_request *request)
+{
+    const struct abi_syscall *call = request->call;
+
+    if (call && call->disposition == ABI_DISPOSITION_NATIVE)
+        return pk_native();
+    if (call && call->disposition == ABI_DISPOSITION_REFUSED)
+        return pk_denied(request, call->errnum_or_value, call->note, "it is never allowed", "%s",
+                         call->name);
+    if (request->kernel->stats.unknown_calls++ == 0)
+        pk_audit(request->kernel, "unknown system call %d from pid %d answered ENOSYS", request->nr,
+                 request->task->tid);
+    return pk_error(-ENOSYS);
+}
+
+struct pk_answer pk_dispatch(struct pk_request *request, pid_t tid)
+{
+    struct pk_kernel *kernel = request->kernel;
+    pk_handler handler = NULL;
+
+    request->received_ns = wants_time(kernel) ? io_now_ns() : 0;
+    request->call = abi_syscall_by_nr(request->nr);
+    request->note = NULL;
+    request->task = pk_task_find(kernel, tid);
+    if (request->task == NULL)
+        return pk_error(-ESRCH);
+    request->context = pk_context_of(kernel, tid);
+    if (request->context == NULL)
+        return pk_error(-EPERM);
+    kernel->current_context = request->context;
+    if (request->nr >= 0 && request->nr < PK_NR_LIMIT)
+        handler = kernel->handlers[request->nr];
+    return handler ? handler(request) : answer_without_handler(request);
+}
+
+static void count_call(struct pk_request *request, int64_t result, uint64_t elapsed_ns)
+{
+    struct pk_stats *stats = &request->kernel->stats;
+    struct pk_call_stats *call;
+
+    stats->syscalls_intercepted++;
+    if (request->nr < 0 || request->nr >= PK_NR_LIMIT)
+        return;
+    call = &stats->calls[request->nr];
+    call->count++;
+    if (result < 0 && result >= -4095)
+        call->errors++;
+    call->total_ns += elapsed_ns;
+    if (elapsed_ns > call->max_ns)
+        call->max_ns = elapsed_ns;
+}
+
+void pk_dispatch_done(struct pk_request *request, const struct pk_answer *answer, int64_t result)
+{
+    struct pk_kernel *kernel = request->kernel;
+    uint64_t elapsed = request->received_ns ? io_now_ns() - request->received_ns : 0;
+
+    count_call(request, result, elapsed);
+    if (answer->kind == PK_ANSWER_DESCRIPTOR)
+        kernel->stats.descriptors_handed++;
+    if (answer->kind == PK_ANSWER_EXEC && result >= 0)
+        kernel->stats.execs++;
+    if (kernel->config.trace && request->task)
+        pk_trace(request, answer, result, elapsed);
+    free(request->note);
+    request->note = NULL;
+    kernel->current_context = NULL;
+}
+
+static uint64_t hash_text(const char *text)
+{
+    uint64_t hash = 0xcbf29ce484222325ULL;
+
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 0x100000001b3ULL;
+    return hash | 1;
+}
+
+/* A program that retries must not flood the terminal: each distinct line is told once. */
+static bool is_new_denial(struct pk_kernel *kernel, const char *what)
+{
+    uint64_t hash = hash_text(what);
+
+    if (map_get(&kernel->denials_told, hash))
+        return false;
+    if (kernel->denials_told.count < 4096)
+        map_set(&kernel->denials_told, hash, kernel);
+    return true;
+}
+
+struct pk_answer pk_denied(struct pk_request *request, int negative_errno, const char *rule,
+                           const char *allow, const char *what_format, ...)
+{
+    struct pk_kernel *kernel = request->kernel;
+    struct pk_denial denial = {.pid = request->task ? request->task->process->pid : 0,
+                               .rule = rule,
+                               .allow = allow,
+                               .errnum = -negative_errno};
+    cleanup_strbuf struct strbuf what = {0};
+    va_list args;
+
+    va_start(args, what_format);
+    strbuf_addv(&what, what_format, args);
+    va_end(args);
+    denial.what = strbuf_text(&what);
+    kernel->stats.denials++;
+    pk_audit(kernel, "denied pid=%d %s: %s", denial.pid, denial.what, rule);
+    if (kernel->sink.denial && is_new_denial(kernel, denial.what))
+        kernel->sink.denial(kernel->sink.user, &denial);
+    pk_note(request, "denied: %s", rule);
+    return pk_error(negative_errno);
+}

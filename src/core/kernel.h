@@ -1,0 +1,168 @@
+/*
+ * The process kernel: one object for one guest process tree. It owns contexts, tasks, statistics,
+ * the dispatch table and the policy; the VFS and the trap are attached to it.
+ *
+ * Threads: everything here is touched by one thread only, the kernel thread (the one that receives
+ * requests), except where a function says otherwise. There is no lock to take.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/map.h"
+#include "core/context.h"
+#include "core/request.h"
+
+struct pk_exec_plan;
+struct vfs;
+
+#define PK_NR_LIMIT 512       /* table numbers end well below; larger ones are answered ENOSYS */
+#define PK_NR_LOADER 600      /* the loader's private call; never dispatched to a personality */
+#define PK_WINDOW_SIZE 64     /* descriptor numbers reserved for kernel-served descriptors */
+
+enum pk_net_mode { PK_NET_NONE, PK_NET_HOST };
+
+/* Limits on the tree; 0 means none. */
+struct pk_limits {
+    uint64_t memory;     /* bytes */
+    uint64_t pids;       /* threads and processes */
+    uint64_t open_files; /* per process */
+    uint64_t cpu_seconds;/* per process */
+    uint64_t file_size;  /* bytes */
+};
+
+/* What the user asked for; fixed before the guest starts. */
+struct pk_config {
+    char name[64];
+    enum pk_net_mode net;
+    bool virtual_identity;      /* --uid: ids differ from the host's, or root is faked */
+    struct pk_identity identity;/* of the first process */
+    struct pk_limits limits;
+    bool trace;                 /* produce trace records */
+    uint32_t trace_families;    /* bit per enum abi_family; 0 with `trace`: all */
+    bool stats;                 /* measure the time of each call */
+    bool ipc_isolated;          /* the guest has an IPC namespace of its own */
+    bool unix_isolated;         /* no host AF_UNIX name can be reached natively (namespaces) */
+};
+
+/* A denied action, for the audit record and the line that the user sees. */
+struct pk_denial {
+    pid_t pid;
+    const char *what;  /* "connect to 10.0.0.1:80" */
+    const char *rule;  /* "network is off (--net none is the default)" */
+    const char *allow; /* "run with --net host" */
+    int errnum;        /* positive */
+};
+
+/* Where records go. Called on the kernel thread; must not block for long. Any may be NULL. */
+struct pk_sink {
+    void (*trace)(void *user, const char *line);
+    void (*denial)(void *user, const struct pk_denial *denial);
+    void (*audit)(void *user, const char *line); /* denials, exec, start and end, one line each */
+    void *user;
+};
+
+struct pk_call_stats {
+    uint64_t count;
+    uint64_t errors;
+    uint64_t total_ns;
+    uint64_t max_ns;
+};
+
+struct pk_stats {
+    struct pk_call_stats calls[PK_NR_LIMIT];
+    uint64_t unknown_calls;
+    uint64_t syscalls_intercepted; /* sum over all */
+    uint64_t descriptors_handed;
+    uint64_t execs;
+    uint64_t denials;
+    uint64_t deferred;
+    uint64_t cancelled;            /* the guest was gone or interrupted before the answer */
+};
+
+/* What the process kernel calls in a personality besides its handlers. */
+struct pk_personality {
+    const char *name;
+    /*
+     * An exec has passed its point of no return: the new program is being mapped. The personality
+     * adopts the context that goes with it (program, identity).
+     */
+    int (*exec_committed)(struct pk_request *request, const struct pk_exec_plan *plan);
+};
+
+/* What the process kernel needs of the VFS without knowing it (contexts hold places). */
+struct pk_place_ops {
+    struct vfs_place *(*ref)(struct vfs_place *place);
+    void (*unref)(struct vfs_place *place);
+};
+
+struct pk_kernel {
+    struct pk_config config;
+    struct pk_sink sink;
+    const struct pk_personality *personality;
+    const struct pk_place_ops *places;
+    struct vfs *vfs;                /* not owned; opaque here */
+    pk_handler handlers[PK_NR_LIMIT];
+    struct pk_stats stats;
+    struct map tasks;               /* tid -> struct pk_task */
+    struct map processes;           /* pid -> struct pk_process */
+    struct map contexts;            /* id -> struct pk_context */
+    uint64_t next_context;
+    size_t task_sweep_at;           /* how many tasks may gather before a sweep */
+    size_t context_sweep_at;        /* how many contexts may gather before a sweep */
+    const struct pk_context *current_context; /* of the request in hand: not to be swept */
+    struct map denials_told;        /* hashes of denial lines that the user has seen */
+    _Atomic uint64_t generation;    /* counts served changes of names; for the fast path */
+    pid_t root_pid;                 /* the first guest process; 0 before it starts */
+    int window_base;                /* first number of the kernel-served descriptor window */
+    uint64_t started_ns;            /* CLOCK_MONOTONIC */
+    uint64_t start_time;            /* CLOCK_REALTIME seconds */
+    struct pk_identity host_identity; /* what the user who runs us really is */
+};
+
+/*
+ * Makes a process kernel without guest. `config` is copied. Returns 0, or a negative errno with
+ * `error` filled in.
+ */
+int pk_kernel_new(const struct pk_config *config, const struct pk_sink *sink,
+                  struct pk_kernel **ret_kernel, struct base_error *error);
+
+/* Frees everything. The guest must be gone. NULL is allowed. */
+void pk_kernel_free(struct pk_kernel *kernel);
+
+/* Sets the handler of a number (0..PK_NR_LIMIT-1), replacing an older one. */
+void pk_kernel_set_handler(struct pk_kernel *kernel, int nr, pk_handler handler);
+
+/*
+ * The one dispatch path, whatever way the call arrived: finds task and context, runs the handler,
+ * counts, traces. The caller has filled in kernel, nr, args, instruction, port and port_data, and
+ * passes the calling thread's host number. The answer is to be carried out by the caller, who then
+ * calls pk_dispatch_done() with what the guest saw.
+ */
+struct pk_answer pk_dispatch(struct pk_request *request, pid_t tid);
+
+/* Ends a request: statistics, trace line. `result` is the value or negative errno the guest got. */
+void pk_dispatch_done(struct pk_request *request, const struct pk_answer *answer, int64_t result);
+
+/*
+ * Refuses an action: counts and records it, tells the sink once per distinct line, and returns the
+ * error answer. `rule` and `allow` must be static strings.
+ */
+struct pk_answer pk_denied(struct pk_request *request, int negative_errno, const char *rule,
+                           const char *allow, const char *what_format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* Writes one line to the audit sink, prefixed with time and kernel name. */
+void pk_audit(struct pk_kernel *kernel, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* True when a descriptor number lies in the window of kernel-served descriptors. */
+static inline bool pk_in_window(const struct pk_kernel *kernel, uint64_t number)
+{
+    return number >= (uint64_t)kernel->window_base &&
+           number < (uint64_t)kernel->window_base + PK_WINDOW_SIZE;
+}
