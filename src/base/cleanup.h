@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #define cleanup_close __attribute__((cleanup(base_cleanup_close)))
-#define cleanup_free __attribute__((cleanup(base_cleanup_free)))
-#define cleanup_dir __attribute__((cleanup(base_cleanup_dir)))
-#define cleanup_file __attribute__((cleanup(base_cleanup_file)))
+#define cleanup_free  __attribute__((cleanup(base_cleanup_free)))
+#define cleanup_dir   __attribute__((cleanup(base_cleanup_dir)))
+#define cleanup_file  __attribute__((cleanup(base_cleanup_file)))
 
 /* Closes a descriptor without touching errno; -1 is allowed and ignored. */
 static inline void base_close(int fd)
@@ -58,14 +58,14 @@ static inline int take_fd(int *fd)
 }
 
 /* Returns the pointer and leaves NULL behind: ownership moves to the caller. */
-#define take_ptr(ptr)                                                                              \
-    ({                                                                                             \
-        __typeof__(ptr) taken_ptr_ = (ptr);                                                        \
-        (ptr) = NULL;                                                                              \
-        taken_ptr_;                                                                                \
+#define take_ptr(ptr)                       \
+    ({                                      \
+        __typeof__(ptr) taken_ptr_ = (ptr); \
+        (ptr) = NULL;                       \
+        taken_ptr_;                         \
     })
 
 #define array_length(array) (sizeof(array) / sizeof((array)[0]))
 
-#define container_of(ptr, type, member)                                                            \
+#define container_of(ptr, type, member) \
     ((type *)((char *)(1 ? (ptr) : &((type *)0)->member) - offsetof(type, member)))

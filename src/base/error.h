@@ -5,7 +5,7 @@
 #pragma once
 
 struct base_error {
-    int code;          /* positive errno, 0 while nothing failed */
+    int code;           /* positive errno, 0 while nothing failed */
     char sentence[320]; /* what failed, without a final full stop or newline */
     char hint[320];     /* what to do next; may be empty */
 };

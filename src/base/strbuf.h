@@ -23,8 +23,7 @@ void strbuf_free(struct strbuf *buf);
 /* Appends `length` bytes, which may include NUL. */
 void strbuf_add(struct strbuf *buf, const void *bytes, size_t length);
 void strbuf_add_string(struct strbuf *buf, const char *string);
-void strbuf_addf(struct strbuf *buf, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void strbuf_addf(struct strbuf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void strbuf_addv(struct strbuf *buf, const char *format, va_list args);
 
 /* Appends text as the inside of a JSON string: quotes, backslashes and control bytes escaped. */

@@ -57,8 +57,7 @@ const struct pk_context *pk_context_by_id(struct pk_kernel *kernel, uint64_t id)
     return map_get(&kernel->contexts, id);
 }
 
-void pk_context_set_cwd(struct pk_kernel *kernel, struct pk_context *context,
-                        struct vfs_place *cwd)
+void pk_context_set_cwd(struct pk_kernel *kernel, struct pk_context *context, struct vfs_place *cwd)
 {
     struct vfs_place *old = context->cwd;
 

@@ -33,15 +33,16 @@ struct pk_identity {
 
 struct pk_context {
     uint64_t id;
-    mode_t mask;             /* umask */
-    struct vfs_place *cwd;   /* references, held */
+    mode_t mask;           /* umask */
+    struct vfs_place *cwd; /* references, held */
     struct vfs_place *root;
     struct pk_identity identity;
-    char *exe;               /* canonical guest path of the program; owned */
-    uint64_t nofile_soft;    /* RLIMIT_LOCKS is virtual: what the guest set, see linux/ */
+    char *exe;            /* canonical guest path of the program; owned */
+    uint64_t nofile_soft; /* RLIMIT_NOFILE and RLIMIT_LOCKS are virtual: what the guest set */
+    uint64_t nofile_hard;
     uint64_t locks_soft;
     uint64_t locks_hard;
-    uint64_t started;        /* io_now_ns() of its making, for the sweep */
+    uint64_t started; /* io_now_ns() of its making, for the sweep */
 };
 
 /*

@@ -23,9 +23,9 @@ struct pk_exec_mapping {
     uint32_t protection; /* PROT_* */
     uint64_t address;
     uint64_t length;
-    uint64_t offset;     /* in the file; 0 for anonymous ones */
-    uint64_t zero_from;  /* address from which ... */
-    uint64_t zero_to;    /* ... up to which bytes are cleared (the end of .bss' first page) */
+    uint64_t offset;    /* in the file; 0 for anonymous ones */
+    uint64_t zero_from; /* address from which ... */
+    uint64_t zero_to;   /* ... up to which bytes are cleared (the end of .bss' first page) */
 };
 
 struct pk_exec_plan {
@@ -42,10 +42,10 @@ struct pk_exec_plan {
     uint64_t header_size;   /* AT_PHENT */
     bool secure;            /* AT_SECURE */
     uint32_t uid, euid, gid, egid;
-    uint64_t brk_start;     /* lowest address at which the heap may start; 0: the host's choice */
-    char comm[16];          /* the thread's name, terminated */
-    char *execfn;           /* AT_EXECFN: the path as the guest gave it; owned */
-    char *exe;              /* the program's canonical guest path (/proc/self/exe); owned */
+    uint64_t brk_start; /* lowest address at which the heap may start; 0: the host's choice */
+    char comm[16];      /* the thread's name, terminated */
+    char *execfn;       /* AT_EXECFN: the path as the guest gave it; owned */
+    char *exe;          /* the program's canonical guest path (/proc/self/exe); owned */
     /*
      * `#!` scripts: the loader drops the guest's argv[0] and puts these strings (NUL-terminated
      * one after the other, `argv_prefix_count` of them) in its place. NULL: argv stays.

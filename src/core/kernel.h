@@ -20,33 +20,34 @@
 struct pk_exec_plan;
 struct vfs;
 
-#define PK_NR_LIMIT 512       /* table numbers end well below; larger ones are answered ENOSYS */
-#define PK_NR_LOADER 600      /* the loader's private call; never dispatched to a personality */
-#define PK_WINDOW_SIZE 64     /* descriptor numbers reserved for kernel-served descriptors */
+#define PK_NR_LIMIT    512 /* table numbers end well below; larger ones are answered ENOSYS */
+#define PK_NR_LOADER   600 /* the loader's private call; never dispatched to a personality */
+#define PK_WINDOW_SIZE 64  /* descriptor numbers reserved for kernel-served descriptors */
 
 enum pk_net_mode { PK_NET_NONE, PK_NET_HOST };
 
 /* Limits on the tree; 0 means none. */
 struct pk_limits {
-    uint64_t memory;     /* bytes */
-    uint64_t pids;       /* threads and processes */
-    uint64_t open_files; /* per process */
-    uint64_t cpu_seconds;/* per process */
-    uint64_t file_size;  /* bytes */
+    uint64_t memory;      /* bytes */
+    uint64_t pids;        /* threads and processes */
+    uint64_t open_files;  /* per process */
+    uint64_t cpu_seconds; /* per process */
+    uint64_t file_size;   /* bytes */
 };
 
 /* What the user asked for; fixed before the guest starts. */
 struct pk_config {
     char name[64];
     enum pk_net_mode net;
-    bool virtual_identity;      /* --uid: ids differ from the host's, or root is faked */
-    struct pk_identity identity;/* of the first process */
+    bool virtual_identity;       /* --uid: ids differ from the host's, or root is faked */
+    struct pk_identity identity; /* of the first process */
     struct pk_limits limits;
-    bool trace;                 /* produce trace records */
-    uint32_t trace_families;    /* bit per enum abi_family; 0 with `trace`: all */
-    bool stats;                 /* measure the time of each call */
-    bool ipc_isolated;          /* the guest has an IPC namespace of its own */
-    bool unix_isolated;         /* no host AF_UNIX name can be reached natively (namespaces) */
+    bool trace;              /* produce trace records */
+    uint32_t trace_families; /* bit per enum abi_family; 0 with `trace`: all */
+    bool stats;              /* measure the time of each call */
+    bool ipc_isolated;       /* the guest has an IPC namespace of its own */
+    bool unix_isolated;      /* no host AF_UNIX name can be reached natively (namespaces) */
+    bool test_device;        /* /dev/cerebro-test exists */
 };
 
 /* A denied action, for the audit record and the line that the user sees. */
@@ -81,7 +82,7 @@ struct pk_stats {
     uint64_t execs;
     uint64_t denials;
     uint64_t deferred;
-    uint64_t cancelled;            /* the guest was gone or interrupted before the answer */
+    uint64_t cancelled; /* the guest was gone or interrupted before the answer */
 };
 
 /* What the process kernel calls in a personality besides its handlers. */
@@ -105,22 +106,23 @@ struct pk_kernel {
     struct pk_sink sink;
     const struct pk_personality *personality;
     const struct pk_place_ops *places;
-    struct vfs *vfs;                /* not owned; opaque here */
+    struct vfs *vfs; /* not owned; opaque here */
     pk_handler handlers[PK_NR_LIMIT];
     struct pk_stats stats;
-    struct map tasks;               /* tid -> struct pk_task */
-    struct map processes;           /* pid -> struct pk_process */
-    struct map contexts;            /* id -> struct pk_context */
+    struct map tasks;     /* tid -> struct pk_task */
+    struct map processes; /* pid -> struct pk_process */
+    struct map contexts;  /* id -> struct pk_context */
     uint64_t next_context;
-    size_t task_sweep_at;           /* how many tasks may gather before a sweep */
-    size_t context_sweep_at;        /* how many contexts may gather before a sweep */
+    size_t task_sweep_at;                     /* how many tasks may gather before a sweep */
+    size_t context_sweep_at;                  /* how many contexts may gather before a sweep */
     const struct pk_context *current_context; /* of the request in hand: not to be swept */
-    struct map denials_told;        /* hashes of denial lines that the user has seen */
-    _Atomic uint64_t generation;    /* counts served changes of names; for the fast path */
-    pid_t root_pid;                 /* the first guest process; 0 before it starts */
-    int window_base;                /* first number of the kernel-served descriptor window */
-    uint64_t started_ns;            /* CLOCK_MONOTONIC */
-    uint64_t start_time;            /* CLOCK_REALTIME seconds */
+    struct map denials_told;                  /* hashes of denial lines that the user has seen */
+    _Atomic uint64_t generation;      /* counts served changes of names; for the fast path */
+    pid_t root_pid;                   /* the first guest process; 0 before it starts */
+    int window_base;                  /* first number of the kernel-served descriptor window */
+    char *hostname, *domainname;      /* the personality's, 65 bytes each; NULL: the host's */
+    uint64_t started_ns;              /* CLOCK_MONOTONIC */
+    uint64_t start_time;              /* CLOCK_REALTIME seconds */
     struct pk_identity host_identity; /* what the user who runs us really is */
 };
 

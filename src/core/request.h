@@ -1,8 +1,8 @@
 /*
  * A system call on its way through the process kernel, and what a handler may do with it.
  *
- * A handler decodes (copies all guest memory it needs, once), checks, and only then acts. It runs on
- * the kernel thread and must not block: work that may block is deferred (core/answer.h).
+ * A handler decodes (copies all guest memory it needs, once), checks, and only then acts. It runs
+ * on the kernel thread and must not block: work that may block is deferred (core/answer.h).
  */
 #pragma once
 
@@ -47,7 +47,8 @@ struct pk_port_ops {
      */
     int (*inject)(struct pk_request *request, const struct pk_injected_call *calls, size_t count,
                   int64_t *ret_values);
-    /* True while the thread still waits for the answer: check before an act that cannot be undone. */
+    /* True while the thread still waits for the answer: check before an act that cannot be undone.
+     */
     bool (*is_waiting)(struct pk_request *request);
 };
 
@@ -58,11 +59,11 @@ struct pk_request {
     const struct abi_syscall *call;   /* its line in the table; NULL for unknown numbers */
     int nr;
     uint64_t args[6];
-    uint64_t instruction;             /* where the guest made the call */
+    uint64_t instruction; /* where the guest made the call */
     const struct pk_port_ops *port;
-    void *port_data;                  /* the port's own */
-    uint64_t received_ns;             /* for statistics and the trace; 0 when neither is on */
-    char *note;                       /* a handler's remark for the trace; owned by the request */
+    void *port_data;      /* the port's own */
+    uint64_t received_ns; /* for statistics and the trace; 0 when neither is on */
+    char *note;           /* a handler's remark for the trace; owned by the request */
 };
 
 /* A function that serves one number. */

@@ -12,8 +12,8 @@ struct pk_kernel;
 
 /* A process (thread group) under the kernel. */
 struct pk_process {
-    pid_t pid;   /* host number */
-    int pidfd;   /* -1 until something needs it; the kernel closes it */
+    pid_t pid;        /* host number */
+    int pidfd;        /* -1 until something needs it; the kernel closes it */
     unsigned threads; /* tasks that point here */
 };
 

@@ -1,0 +1,110 @@
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "cli/cli.h"
+#include "cli/version.gen.h"
+
+static const struct cli_command *const commands[] = {
+    &cli_run_command,
+    &cli_ps_command,
+    &cli_doctor_command,
+    &cli_syscalls_command,
+};
+
+void cli_print_error(const struct base_error *error)
+{
+    fprintf(stderr, "cerebro: %s\n", error->sentence);
+    if (error->hint[0])
+        fprintf(stderr, "  try: %s\n", error->hint);
+}
+
+int cli_usage(const char *command, const char *format, ...)
+{
+    va_list args;
+
+    fprintf(stderr, "cerebro%s%s: ", command[0] ? " " : "", command);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, "\n  try: cerebro%s%s --help\n", command[0] ? " " : "", command);
+    return CLI_USAGE_ERROR;
+}
+
+char *cli_format_size(unsigned long long bytes, char text[32])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+
+    while (value >= 1024 && unit + 1 < array_length(units)) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(text, 32, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    return text;
+}
+
+static const struct cli_command *find_command(const char *name)
+{
+    for (size_t i = 0; i < array_length(commands); i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+static int print_help(void)
+{
+    printf("Cerebro runs a program under a small kernel of its own, without root.\n\n"
+           "usage: cerebro COMMAND [OPTIONS]\n\n");
+    for (size_t i = 0; i < array_length(commands); i++)
+        printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    printf("\n`cerebro help COMMAND` explains a command. First try: cerebro run -- bash\n");
+    return 0;
+}
+
+static int help(int argc, char **argv)
+{
+    const struct cli_command *command;
+
+    if (argc < 2)
+        return print_help();
+    command = find_command(argv[1]);
+    if (command == NULL)
+        return cli_usage("", "there is no command '%s'", argv[1]);
+    fputs(command->help, stdout);
+    return 0;
+}
+
+static bool asks_for_help(int argc, char **argv)
+{
+    /* Only before the program's own arguments. */
+    return argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+}
+
+int main(int argc, char **argv)
+{
+    const struct cli_command *command;
+
+    if (argc < 2) {
+        print_help();
+        return CLI_USAGE_ERROR;
+    }
+    if (strcmp(argv[1], "help") == 0)
+        return help(argc - 1, argv + 1);
+    if (asks_for_help(argc, argv))
+        return print_help();
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("cerebro %s\n", CEREBRO_VERSION);
+        return 0;
+    }
+    command = find_command(argv[1]);
+    if (command == NULL)
+        return cli_usage("", "there is no command '%s'", argv[1]);
+    if (asks_for_help(argc - 1, argv + 1)) {
+        fputs(command->help, stdout);
+        return 0;
+    }
+    return command->run(argc - 1, argv + 1);
+}

@@ -1,0 +1,266 @@
+/*
+ * Running process kernels are found by looking: a supervisor is a process of that name whose
+ * parent runs `cerebro`. So there is no register that could be left behind by a killed one.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/strbuf.h"
+#include "cli/cli.h"
+
+#define SUPERVISOR_NAME "cerebro-kernel"
+
+static const char help[] =
+    "usage: cerebro ps [--json]\n"
+    "\n"
+    "Lists the running process kernels that you can see: the kernel's process, the first process\n"
+    "of its guest, how long it runs, how many processes it has, their resident memory, and the\n"
+    "command.\n";
+
+struct process {
+    pid_t pid;
+    pid_t parent;
+    char name[32];
+    uint64_t start_ticks;
+    uint64_t resident_pages;
+    uid_t uid;
+};
+
+struct table {
+    struct process *rows;
+    size_t count;
+};
+
+/* Reads /proc/PID/stat: pid (name) state ppid ... 22: starttime ... 24: rss. */
+static bool read_process(pid_t pid, struct process *process)
+{
+    cleanup_strbuf struct strbuf text = {0};
+    struct stat stat_buf;
+    char path[64];
+    const char *open_paren;
+    const char *close_paren;
+    unsigned long long start;
+    long long resident;
+    int parent;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    if (stat(path, &stat_buf) < 0 || io_read_file(AT_FDCWD, path, 4096, &text) < 0)
+        return false;
+    open_paren = strchr(strbuf_text(&text), '(');
+    close_paren = strrchr(strbuf_text(&text), ')');
+    if (open_paren == NULL || close_paren == NULL)
+        return false;
+    if (sscanf(close_paren + 1,
+               " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu "
+               "%*u %lld",
+               &parent, &start, &resident) != 3)
+        return false;
+    *process = (struct process){.pid = pid,
+                                .parent = parent,
+                                .start_ticks = start,
+                                .resident_pages = (uint64_t)resident,
+                                .uid = stat_buf.st_uid};
+    snprintf(process->name, sizeof(process->name), "%.*s", (int)(close_paren - open_paren - 1),
+             open_paren + 1);
+    return true;
+}
+
+static int read_table(struct table *table)
+{
+    cleanup_dir DIR *proc = opendir("/proc");
+    size_t capacity = 0;
+    struct dirent *entry;
+
+    while (proc && (entry = readdir(proc))) {
+        if (!isdigit((unsigned char)entry->d_name[0]))
+            continue;
+        if (table->count == capacity) {
+            struct process *rows;
+
+            capacity = capacity ? capacity * 2 : 256;
+            rows = reallocarray(table->rows, capacity, sizeof(*rows));
+            if (rows == NULL)
+                return -1;
+            table->rows = rows;
+        }
+        if (read_process((pid_t)strtol(entry->d_name, NULL, 10), &table->rows[table->count]))
+            table->count++;
+    }
+    return 0;
+}
+
+static const struct process *find(const struct table *table, pid_t pid)
+{
+    for (size_t i = 0; i < table->count; i++)
+        if (table->rows[i].pid == pid)
+            return &table->rows[i];
+    return NULL;
+}
+
+static bool descends_from(const struct table *table, const struct process *process, pid_t ancestor)
+{
+    for (int depth = 0; process && depth < 1000; depth++) {
+        if (process->parent == ancestor)
+            return true;
+        process = find(table, process->parent);
+    }
+    return false;
+}
+
+struct kernel_row {
+    const struct process *supervisor;
+    pid_t guest; /* the oldest child */
+    unsigned processes;
+    uint64_t memory;
+    double uptime;
+    struct strbuf command;
+};
+
+static double uptime_of(uint64_t start_ticks)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9 -
+           (double)start_ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+/* The arguments behind "run", as the front was given them. */
+static void read_command(pid_t pid, struct strbuf *ret_command)
+{
+    cleanup_strbuf struct strbuf text = {0};
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+    io_read_file(AT_FDCWD, path, 65536, &text);
+    for (size_t i = 0; i < text.length; i += strlen(text.data + i) + 1) {
+        if (ret_command->length)
+            strbuf_add_string(ret_command, " ");
+        strbuf_add_string(ret_command, text.data + i);
+    }
+}
+
+static void describe(const struct table *table, const struct process *supervisor,
+                     struct kernel_row *row)
+{
+    uint64_t oldest = UINT64_MAX;
+
+    *row =
+        (struct kernel_row){.supervisor = supervisor, .uptime = uptime_of(supervisor->start_ticks)};
+    for (size_t i = 0; i < table->count; i++) {
+        const struct process *process = &table->rows[i];
+
+        if (!descends_from(table, process, supervisor->pid))
+            continue;
+        row->processes++;
+        row->memory += process->resident_pages * (uint64_t)sysconf(_SC_PAGESIZE);
+        if (process->parent == supervisor->pid && process->start_ticks < oldest) {
+            oldest = process->start_ticks;
+            row->guest = process->pid;
+        }
+    }
+    read_command(supervisor->parent, &row->command);
+}
+
+static bool is_supervisor(const struct process *process)
+{
+    return strcmp(process->name, SUPERVISOR_NAME) == 0 &&
+           (geteuid() == 0 || process->uid == geteuid() || process->uid == 0);
+}
+
+static void format_uptime(double seconds, char text[32])
+{
+    unsigned long total = seconds > 0 ? (unsigned long)seconds : 0;
+
+    if (total >= 3600)
+        snprintf(text, 32, "%luh%02lum", total / 3600, total / 60 % 60);
+    else
+        snprintf(text, 32, "%lum%02lus", total / 60, total % 60);
+}
+
+static void print_row(const struct kernel_row *row)
+{
+    char memory[32];
+    char uptime[32];
+
+    format_uptime(row->uptime, uptime);
+    printf("%7d %7d %8s %6u %10s  %s\n", row->supervisor->pid, row->guest, uptime, row->processes,
+           cli_format_size(row->memory, memory), strbuf_text(&row->command));
+}
+
+static void add_json(struct strbuf *out, const struct kernel_row *row)
+{
+    strbuf_addf(out,
+                "%s{\"kernel\":%d,\"guest\":%d,\"uid\":%u,\"uptime_s\":%.1f,\"processes\":%u,"
+                "\"memory_bytes\":%" PRIu64 ",\"command\":\"",
+                out->length ? "," : "", row->supervisor->pid, row->guest, row->supervisor->uid,
+                row->uptime, row->processes, row->memory);
+    strbuf_add_json(out, strbuf_text(&row->command));
+    strbuf_add_string(out, "\"}");
+}
+
+static int show(bool json)
+{
+    struct table table = {0};
+    cleanup_strbuf struct strbuf out = {0};
+    unsigned count = 0;
+
+    if (read_table(&table) < 0)
+        return 1;
+    for (size_t i = 0; i < table.count; i++) {
+        struct kernel_row row;
+
+        if (!is_supervisor(&table.rows[i]))
+            continue;
+        describe(&table, &table.rows[i], &row);
+        if (json)
+            add_json(&out, &row);
+        else if (count++ == 0)
+            printf("%7s %7s %8s %6s %10s  %s\n", "KERNEL", "GUEST", "UPTIME", "PROCS", "MEMORY",
+                   "COMMAND");
+        if (!json)
+            print_row(&row);
+        strbuf_free(&row.command);
+    }
+    free(table.rows);
+    if (json)
+        printf("[%s]\n", strbuf_text(&out));
+    else if (count == 0)
+        printf("no process kernel is running\n");
+    return 0;
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
+    bool json = false;
+    int option;
+
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+        if (option != 'j')
+            return cli_usage("ps", "there is no option '%s'", argv[optind - 1]);
+        json = true;
+    }
+    if (optind < argc)
+        return cli_usage("ps", "it takes no argument, not '%s'", argv[optind]);
+    return show(json);
+}
+
+const struct cli_command cli_ps_command = {
+    .name = "ps",
+    .summary = "list the running process kernels",
+    .help = help,
+    .run = run,
+};

@@ -1,0 +1,237 @@
+#include "cli/report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "abi/syscalls.h"
+#include "base/cleanup.h"
+#include "base/strbuf.h"
+#include "cli/cli.h"
+
+#define STATS_ROWS 20
+
+int report_open(struct report *report, const struct run_options *options, struct base_error *error)
+{
+    *report = (struct report){.options = options, .trace = stderr};
+    if (options->trace_file == NULL)
+        return 0;
+    report->trace = fopen(options->trace_file, "we");
+    if (report->trace == NULL)
+        return base_fail(error, errno, "name a file that you may write", "cannot open %s: %s",
+                         options->trace_file, strerror(errno));
+    setvbuf(report->trace, NULL, _IOLBF, 0);
+    return 0;
+}
+
+void report_close(struct report *report)
+{
+    if (report->trace != stderr)
+        fclose(report->trace);
+    strbuf_free(&report->denials);
+}
+
+static void on_trace(void *user, const char *line)
+{
+    struct report *report = user;
+
+    fprintf(report->trace, "%s\n", line);
+}
+
+static void add_denial_json(struct report *report, const struct pk_denial *denial)
+{
+    struct strbuf *out = &report->denials;
+
+    if (report->denial_count++ >= REPORT_DENIALS_MAX)
+        return;
+    strbuf_add_string(out, out->length ? ",{\"what\":\"" : "{\"what\":\"");
+    strbuf_add_json(out, denial->what);
+    strbuf_add_string(out, "\",\"rule\":\"");
+    strbuf_add_json(out, denial->rule);
+    strbuf_add_string(out, "\",\"allow\":\"");
+    strbuf_add_json(out, denial->allow);
+    strbuf_addf(out, "\",\"errno\":\"%s\",\"pid\":%d}", abi_errno_name(denial->errnum),
+                denial->pid);
+}
+
+static void on_denial(void *user, const struct pk_denial *denial)
+{
+    struct report *report = user;
+
+    if (report->options->json) {
+        add_denial_json(report, denial);
+        return;
+    }
+    if (!report->options->quiet)
+        fprintf(stderr, "cerebro: denied: %s (%s); to allow: %s\n", denial->what, denial->rule,
+                denial->allow);
+}
+
+/* ---- what was written ---- */
+
+struct diff_output {
+    FILE *text; /* one of the two */
+    struct strbuf *json;
+    unsigned count;
+};
+
+static int on_change(enum vfs_change change, const char *path, const struct statx *stat, void *user)
+{
+    struct diff_output *output = user;
+
+    output->count++;
+    if (output->text) {
+        fprintf(output->text, "%c %s%s\n", change, path,
+                stat && S_ISDIR(stat->stx_mode) ? "/" : "");
+        return 0;
+    }
+    strbuf_addf(output->json, "%s{\"change\":\"%c\",\"path\":\"", output->count > 1 ? "," : "",
+                change);
+    strbuf_add_json(output->json, path);
+    strbuf_addf(output->json, "\",\"size\":%llu}", stat ? (unsigned long long)stat->stx_size : 0);
+    return 0;
+}
+
+/* ---- how often and how long ---- */
+
+struct stats_row {
+    int nr;
+    const struct pk_call_stats *calls;
+};
+
+static int by_time(const void *a, const void *b)
+{
+    const struct pk_call_stats *x = ((const struct stats_row *)a)->calls;
+    const struct pk_call_stats *y = ((const struct stats_row *)b)->calls;
+
+    return (x->total_ns < y->total_ns) - (x->total_ns > y->total_ns);
+}
+
+static size_t collect_rows(const struct pk_stats *stats, struct stats_row rows[PK_NR_LIMIT])
+{
+    size_t count = 0;
+
+    for (int nr = 0; nr < PK_NR_LIMIT; nr++)
+        if (stats->calls[nr].count)
+            rows[count++] = (struct stats_row){nr, &stats->calls[nr]};
+    qsort(rows, count, sizeof(*rows), by_time);
+    return count;
+}
+
+static const char *call_name(int nr)
+{
+    const struct abi_syscall *call = abi_syscall_by_nr(nr);
+
+    return call ? call->name : "unknown";
+}
+
+static void print_stats(const struct pk_stats *stats)
+{
+    struct stats_row rows[PK_NR_LIMIT];
+    size_t count = collect_rows(stats, rows);
+
+    fprintf(stderr,
+            "%" PRIu64 " calls served, %" PRIu64 " descriptors handed out, %" PRIu64
+            " programs started, %" PRIu64 " denials, %" PRIu64 " deferred, %" PRIu64 " cancelled\n",
+            stats->syscalls_intercepted, stats->descriptors_handed, stats->execs, stats->denials,
+            stats->deferred, stats->cancelled);
+    if (count)
+        fprintf(stderr, "%-20s %10s %8s %10s %10s\n", "call", "count", "errors", "mean us",
+                "max us");
+    for (size_t i = 0; i < count && i < STATS_ROWS; i++) {
+        const struct pk_call_stats *calls = rows[i].calls;
+
+        fprintf(stderr, "%-20s %10" PRIu64 " %8" PRIu64 " %10.1f %10.1f\n", call_name(rows[i].nr),
+                calls->count, calls->errors, (double)calls->total_ns / (double)calls->count / 1e3,
+                (double)calls->max_ns / 1e3);
+    }
+    if (count > STATS_ROWS)
+        fprintf(stderr, "... and %zu more\n", count - STATS_ROWS);
+}
+
+static void add_stats_json(struct strbuf *out, const struct pk_stats *stats)
+{
+    struct stats_row rows[PK_NR_LIMIT];
+    size_t count = collect_rows(stats, rows);
+
+    strbuf_addf(out,
+                ",\"stats\":{\"served\":%" PRIu64 ",\"descriptors\":%" PRIu64 ",\"execs\":%" PRIu64
+                ",\"denials\":%" PRIu64 ",\"deferred\":%" PRIu64 ",\"cancelled\":%" PRIu64
+                ",\"unknown\":%" PRIu64 ",\"calls\":[",
+                stats->syscalls_intercepted, stats->descriptors_handed, stats->execs,
+                stats->denials, stats->deferred, stats->cancelled, stats->unknown_calls);
+    for (size_t i = 0; i < count; i++)
+        strbuf_addf(out,
+                    "%s{\"name\":\"%s\",\"count\":%" PRIu64 ",\"errors\":%" PRIu64
+                    ",\"total_ns\":%" PRIu64 ",\"max_ns\":%" PRIu64 "}",
+                    i ? "," : "", call_name(rows[i].nr), rows[i].calls->count,
+                    rows[i].calls->errors, rows[i].calls->total_ns, rows[i].calls->max_ns);
+    strbuf_add_string(out, "]}");
+}
+
+/* ---- the end ---- */
+
+static void add_diff_json(struct strbuf *out, struct vfs_fs *overlay)
+{
+    struct diff_output output = {.json = out};
+
+    strbuf_add_string(out, ",\"diff\":[");
+    vfs_overlay_changes(overlay, on_change, &output);
+    strbuf_add_string(out, "]");
+}
+
+static void print_json(const struct report *report, struct pk_kernel *kernel,
+                       struct vfs_fs *overlay, const struct launch_result *result)
+{
+    cleanup_strbuf struct strbuf out = {0};
+    int status = result->wait_status;
+
+    strbuf_add_string(&out, "{\"program\":\"");
+    strbuf_add_json(&out, report->options->launch.argv[0]);
+    strbuf_addf(&out, "\",\"ran\":true,\"exit_status\":%d,\"signal\":%d,\"duration_ms\":%.3f",
+                result->exit_status, WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+                (double)result->duration_ns / 1e6);
+    strbuf_addf(&out, ",\"denials\":[%s]", strbuf_text(&report->denials));
+    if (report->options->launch.stats)
+        add_stats_json(&out, &kernel->stats);
+    if (report->options->diff)
+        add_diff_json(&out, overlay);
+    strbuf_add_string(&out, "}");
+    fprintf(stderr, "%s\n", strbuf_text(&out));
+}
+
+static void print_diff(struct vfs_fs *overlay)
+{
+    struct diff_output output = {.text = stderr};
+
+    vfs_overlay_changes(overlay, on_change, &output);
+    if (output.count == 0)
+        fprintf(stderr, "nothing was written\n");
+}
+
+static void on_report(void *user, struct pk_kernel *kernel, struct vfs_fs *overlay,
+                      const struct launch_result *result)
+{
+    struct report *report = user;
+
+    if (report->options->json) {
+        print_json(report, kernel, overlay, result);
+        return;
+    }
+    if (report->options->diff)
+        print_diff(overlay);
+    if (report->options->launch.stats)
+        print_stats(&kernel->stats);
+}
+
+void report_hooks(struct report *report, struct launch_hooks *ret_hooks)
+{
+    *ret_hooks = (struct launch_hooks){
+        .sink = {.trace = on_trace, .denial = on_denial, .user = report},
+        .report = on_report,
+        .user = report,
+    };
+}

@@ -1,0 +1,344 @@
+#include "cli/run-options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "abi/syscalls.h"
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "cli/cli.h"
+
+extern char **environ;
+
+const char run_help[] =
+    "usage: cerebro run [OPTIONS] [--] PROGRAM [ARGS...]\n"
+    "\n"
+    "Runs PROGRAM under a process kernel of its own. It sees the host's files, but what it writes\n"
+    "goes to a throw-away layer in memory; it has its own /tmp, /proc, /sys and /dev and no network.\n"
+    "\n"
+    "What it sees\n"
+    "  --bind SRC[:DST][:ro]   show a host directory or file at DST (default: the same path);\n"
+    "                          writes reach the host unless :ro\n"
+    "  --write PATH            the same as --bind PATH:PATH\n"
+    "  --root DIR              DIR instead of the host's /\n"
+    "  --overlay DIR           keep what is written in DIR instead of memory\n"
+    "  --net none|host         no network (default), or the host's\n"
+    "  --cwd DIR               start in DIR\n"
+    "  --env NAME=VALUE        set an environment variable; may be repeated\n"
+    "\n"
+    "Who it is and what it may use\n"
+    "  --uid N[:GID]           the ids it believes to have; 0 is a root that can harm nothing\n"
+    "  --limit LIST            memory=SIZE, pids=N, files=N, cpu=SECONDS, fsize=SIZE, with commas;\n"
+    "                          SIZE takes K, M, G\n"
+    "  --no-walls              leave out the additional walls (namespaces, Landlock)\n"
+    "  --wait-all              go on until background processes have ended too\n"
+    "  --test-device           provide /dev/cerebro-test\n"
+    "\n"
+    "What you are shown (on stderr)\n"
+    "  --trace[=FAMILIES]      one line for each served call: file, descriptor, memory, process,\n"
+    "                          signal, network, ipc, identity, time, event, system\n"
+    "  --trace-to FILE         write the trace to FILE\n"
+    "  --stats                 how often each call was served and what it cost\n"
+    "  --diff                  what the program wrote: A added, M modified, D deleted\n"
+    "  --json                  the reports as one JSON object\n"
+    "  --quiet                 no line for denied actions\n"
+    "\n"
+    "Exit status: that of PROGRAM, 128+N when signal N killed it; 125 cerebro failed, 126 PROGRAM\n"
+    "cannot be run here, 127 it was not found, 2 wrong usage.\n";
+
+enum {
+    OPT_BIND = 256,
+    OPT_WRITE,
+    OPT_ROOT,
+    OPT_OVERLAY,
+    OPT_NET,
+    OPT_UID,
+    OPT_ENV,
+    OPT_CWD,
+    OPT_LIMIT,
+    OPT_TRACE,
+    OPT_TRACE_TO,
+    OPT_STATS,
+    OPT_DIFF,
+    OPT_JSON,
+    OPT_QUIET,
+    OPT_NO_WALLS,
+    OPT_WAIT_ALL,
+    OPT_WITHOUT,
+    OPT_TEST_DEVICE,
+};
+
+static const struct option long_options[] = {
+    {"bind", required_argument, NULL, OPT_BIND},
+    {"write", required_argument, NULL, OPT_WRITE},
+    {"root", required_argument, NULL, OPT_ROOT},
+    {"overlay", required_argument, NULL, OPT_OVERLAY},
+    {"net", required_argument, NULL, OPT_NET},
+    {"uid", required_argument, NULL, OPT_UID},
+    {"env", required_argument, NULL, OPT_ENV},
+    {"cwd", required_argument, NULL, OPT_CWD},
+    {"limit", required_argument, NULL, OPT_LIMIT},
+    {"trace", optional_argument, NULL, OPT_TRACE},
+    {"trace-to", required_argument, NULL, OPT_TRACE_TO},
+    {"stats", no_argument, NULL, OPT_STATS},
+    {"diff", no_argument, NULL, OPT_DIFF},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"quiet", no_argument, NULL, OPT_QUIET},
+    {"no-walls", no_argument, NULL, OPT_NO_WALLS},
+    {"wait-all", no_argument, NULL, OPT_WAIT_ALL},
+    {"without", required_argument, NULL, OPT_WITHOUT},
+    {"test-device", no_argument, NULL, OPT_TEST_DEVICE},
+    {NULL, 0, NULL, 0},
+};
+
+static int add_bind(struct run_options *options, char *text, bool plain)
+{
+    struct launch_bind *bind = &options->binds[options->launch.bind_count];
+    char *colon;
+
+    if (options->launch.bind_count == RUN_BINDS_MAX)
+        return cli_usage("run", "more than %d binds", RUN_BINDS_MAX);
+    *bind = (struct launch_bind){.source = text};
+    colon = plain ? NULL : strchr(text, ':');
+    while (colon) {
+        *colon++ = '\0';
+        if (strcmp(colon, "ro") == 0) {
+            bind->read_only = true;
+            break;
+        }
+        if (bind->target)
+            return cli_usage("run", "--bind takes SRC[:DST][:ro], not '%s'", colon);
+        bind->target = colon;
+        colon = strchr(colon, ':');
+    }
+    options->launch.bind_count++;
+    return 0;
+}
+
+static int set_net(struct run_options *options, const char *text)
+{
+    if (strcmp(text, "none") == 0)
+        options->launch.net = PK_NET_NONE;
+    else if (strcmp(text, "host") == 0)
+        options->launch.net = PK_NET_HOST;
+    else
+        return cli_usage("run", "--net takes none or host, not '%s'", text);
+    return 0;
+}
+
+static int set_uid(struct run_options *options, char *text)
+{
+    char *colon = strchr(text, ':');
+    uint64_t uid;
+    uint64_t gid;
+
+    if (colon)
+        *colon++ = '\0';
+    if (io_parse_u64(text, UINT32_MAX - 1, &uid) < 0 ||
+        (colon && io_parse_u64(colon, UINT32_MAX - 1, &gid) < 0))
+        return cli_usage("run", "--uid takes numbers: N or N:GID");
+    options->launch.has_uid = true;
+    options->launch.uid = (uid_t)uid;
+    options->launch.gid = colon ? (gid_t)gid : (gid_t)uid;
+    return 0;
+}
+
+static int set_limit(struct pk_limits *limits, const char *name, const char *value)
+{
+    const struct {
+        const char *name;
+        uint64_t *field;
+    } known[] = {{"memory", &limits->memory},
+                 {"pids", &limits->pids},
+                 {"files", &limits->open_files},
+                 {"cpu", &limits->cpu_seconds},
+                 {"fsize", &limits->file_size}};
+    uint64_t number;
+
+    for (size_t i = 0; i < array_length(known); i++) {
+        if (strcmp(name, known[i].name) != 0)
+            continue;
+        if (io_parse_size(value, &number) < 0 || number == 0)
+            return cli_usage("run", "--limit %s: '%s' is not a positive number", name, value);
+        *known[i].field = number;
+        return 0;
+    }
+    return cli_usage("run", "--limit knows memory, pids, files, cpu and fsize, not '%s'", name);
+}
+
+static int set_limits(struct run_options *options, char *text)
+{
+    char *save = NULL;
+
+    for (char *item = strtok_r(text, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
+        char *equals = strchr(item, '=');
+        int r;
+
+        if (equals == NULL)
+            return cli_usage("run", "--limit takes NAME=VALUE, not '%s'", item);
+        *equals = '\0';
+        r = set_limit(&options->launch.limits, item, equals + 1);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+static int set_trace(struct run_options *options, char *text)
+{
+    char *save = NULL;
+
+    options->launch.trace = true;
+    if (text == NULL)
+        return 0;
+    for (char *item = strtok_r(text, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
+        enum abi_family family;
+
+        if (abi_family_by_name(item, &family) < 0)
+            return cli_usage("run", "--trace knows no family '%s'", item);
+        options->launch.trace_families |= 1U << family;
+    }
+    return 0;
+}
+
+static int reserve_environment(struct run_options *options, size_t extra)
+{
+    char **grown =
+        reallocarray(options->environment, options->environment_count + extra + 1, sizeof(char *));
+
+    if (grown == NULL)
+        return -ENOMEM;
+    options->environment = grown;
+    return 0;
+}
+
+static int copy_environment(struct run_options *options)
+{
+    size_t count = 0;
+
+    while (environ[count])
+        count++;
+    if (reserve_environment(options, count) < 0)
+        return -ENOMEM;
+    memcpy(options->environment, environ, (count + 1) * sizeof(char *));
+    options->environment_count = count;
+    return 0;
+}
+
+static int set_environment(struct run_options *options, char *text)
+{
+    char *equals = strchr(text, '=');
+    size_t length;
+
+    if (equals == NULL || equals == text)
+        return cli_usage("run", "--env takes NAME=VALUE, not '%s'", text);
+    length = (size_t)(equals - text) + 1;
+    for (size_t i = 0; i < options->environment_count; i++)
+        if (strncmp(options->environment[i], text, length) == 0) {
+            options->environment[i] = text;
+            return 0;
+        }
+    if (reserve_environment(options, 1) < 0)
+        return cli_usage("run", "no memory for the environment");
+    options->environment[options->environment_count++] = text;
+    options->environment[options->environment_count] = NULL;
+    return 0;
+}
+
+static int set_option(struct run_options *options, int option, char *value)
+{
+    struct launch_options *launch = &options->launch;
+
+    switch (option) {
+    case OPT_BIND:
+        return add_bind(options, value, false);
+    case OPT_WRITE:
+        return add_bind(options, value, true);
+    case OPT_ROOT:
+        launch->root = value;
+        return 0;
+    case OPT_OVERLAY:
+        launch->overlay = value;
+        return 0;
+    case OPT_NET:
+        return set_net(options, value);
+    case OPT_UID:
+        return set_uid(options, value);
+    case OPT_ENV:
+        return set_environment(options, value);
+    case OPT_CWD:
+        launch->cwd = value;
+        return 0;
+    case OPT_LIMIT:
+        return set_limits(options, value);
+    case OPT_TRACE:
+        return set_trace(options, value);
+    case OPT_TRACE_TO:
+        options->trace_file = value;
+        launch->trace = true;
+        return 0;
+    case OPT_STATS:
+        launch->stats = true;
+        return 0;
+    case OPT_DIFF:
+        options->diff = true;
+        return 0;
+    case OPT_JSON:
+        options->json = true;
+        return 0;
+    case OPT_QUIET:
+        options->quiet = true;
+        return 0;
+    case OPT_NO_WALLS:
+        launch->no_walls = true;
+        return 0;
+    case OPT_WAIT_ALL:
+        launch->wait_for_all = true;
+        return 0;
+    case OPT_WITHOUT:
+        launch->without = value;
+        return 0;
+    case OPT_TEST_DEVICE:
+        launch->test_device = true;
+        return 0;
+    default:
+        return CLI_USAGE_ERROR;
+    }
+}
+
+int run_options_parse(int argc, char **argv, struct run_options *ret_options)
+{
+    struct run_options *options = ret_options;
+    int option;
+
+    *options = (struct run_options){0};
+    if (copy_environment(options) < 0)
+        return cli_usage("run", "no memory for the environment");
+    opterr = 0;
+    /* "+": the first word that is no option is the program, all after it is the program's. */
+    while ((option = getopt_long(argc, argv, "+:", long_options, NULL)) != -1) {
+        int r;
+
+        if (option == ':')
+            return cli_usage("run", "%s needs a value", argv[optind - 1]);
+        if (option == '?')
+            return cli_usage("run", "there is no option '%s'", argv[optind - 1]);
+        r = set_option(options, option, optarg);
+        if (r)
+            return r;
+    }
+    if (optind >= argc)
+        return cli_usage("run", "name the program to run");
+    options->launch.argv = argv + optind;
+    options->launch.envp = options->environment;
+    options->launch.binds = options->binds;
+    return 0;
+}
+
+void run_options_free(struct run_options *options)
+{
+    free(options->environment);
+}

@@ -1,0 +1,66 @@
+#include <stdio.h>
+
+#include "abi/syscalls.h"
+#include "base/strbuf.h"
+#include "cli/cli.h"
+#include "cli/report.h"
+#include "cli/run-options.h"
+
+/* When the program never ran, the one JSON object says why. */
+static void print_failure_json(const struct run_options *options, int exit_status,
+                               const struct base_error *error)
+{
+    cleanup_strbuf struct strbuf out = {0};
+    const char *name = abi_errno_name(error->code);
+
+    strbuf_add_string(&out, "{\"program\":\"");
+    strbuf_add_json(&out, options->launch.argv[0]);
+    strbuf_addf(&out, "\",\"ran\":false,\"exit_status\":%d,\"error\":{\"errno\":\"%s\"",
+                exit_status, name ? name : "");
+    strbuf_add_string(&out, ",\"sentence\":\"");
+    strbuf_add_json(&out, error->sentence);
+    strbuf_add_string(&out, "\",\"hint\":\"");
+    strbuf_add_json(&out, error->hint);
+    strbuf_add_string(&out, "\"}}");
+    fprintf(stderr, "%s\n", strbuf_text(&out));
+}
+
+static int run_program(const struct run_options *options)
+{
+    struct launch_result result = {.exit_status = LAUNCH_EXIT_FAILED};
+    struct base_error error = {0};
+    struct launch_hooks hooks;
+    struct report report;
+
+    if (report_open(&report, options, &error) < 0) {
+        cli_print_error(&error);
+        return LAUNCH_EXIT_FAILED;
+    }
+    report_hooks(&report, &hooks);
+    if (launch_run(&options->launch, &hooks, &result, &error) < 0) {
+        if (options->json)
+            print_failure_json(options, result.exit_status, &error);
+        else
+            cli_print_error(&error);
+    }
+    report_close(&report);
+    return result.exit_status;
+}
+
+static int run(int argc, char **argv)
+{
+    struct run_options options;
+    int r = run_options_parse(argc, argv, &options);
+
+    if (r == 0)
+        r = run_program(&options);
+    run_options_free(&options);
+    return r;
+}
+
+const struct cli_command cli_run_command = {
+    .name = "run",
+    .summary = "run a program under a process kernel of its own",
+    .help = run_help,
+    .run = run,
+};

@@ -1,0 +1,227 @@
+/*
+ * The front: forks the supervisor, waits for it, forwards signals to the guest, and cleans up when
+ * the supervisor dies before its time.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "launch/launch-internal.h"
+
+/* What the supervisor reports through the pipe: first the pid, at the end the outcome. */
+struct outcome {
+    int error; /* negative errno of launch_supervise() */
+    struct launch_result result;
+    struct base_error details;
+};
+
+/* Signals that somebody sends to `cerebro run` and means for the program. */
+static const int forwarded[] = {SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGALRM};
+
+/*
+ * The signal handlers' only way to what they work on. Set before the handlers are installed, in a
+ * process that does nothing else (front) or before it starts the guest (supervisor).
+ */
+static struct {
+    _Atomic pid_t guest;
+    struct trap *_Atomic trap;
+    _Atomic int pending; /* a signal that came before the guest was there */
+} signal_targets;
+
+static void forward_signal(int number)
+{
+    int saved = errno;
+
+    if (signal_targets.guest > 0)
+        kill(signal_targets.guest, number);
+    else
+        signal_targets.pending = number;
+    errno = saved;
+}
+
+static void stop_supervisor(int number)
+{
+    (void)number;
+    if (signal_targets.trap)
+        trap_stop(signal_targets.trap);
+    else
+        signal_targets.pending = SIGTERM;
+}
+
+static void handle(int number, void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+
+    sigemptyset(&action.sa_mask);
+    sigaction(number, &action, NULL);
+}
+
+struct supervisor {
+    const struct launch_options *options;
+    const struct launch_hooks *hooks;
+    pid_t front;
+    pid_t process_group; /* of the front: the guest's */
+    int report_fd;
+};
+
+static void report_start(void *user, pid_t pid, struct trap *trap)
+{
+    const struct supervisor *supervisor = user;
+
+    signal_targets.trap = trap;
+    if (signal_targets.pending || getppid() != supervisor->front)
+        trap_stop(trap);
+    io_write_all(supervisor->report_fd, &pid, sizeof(pid));
+}
+
+static _Noreturn void run_supervisor(struct supervisor *supervisor)
+{
+    struct outcome outcome = {0};
+    pid_t none = 0;
+
+    prctl(PR_SET_NAME, "cerebro-kernel");
+    /* The front's death ends the tree in good order; the front sees to ours. */
+    handle(SIGTERM, stop_supervisor);
+    handle(SIGHUP, stop_supervisor);
+    handle(SIGINT, SIG_IGN);
+    handle(SIGQUIT, SIG_IGN);
+    handle(SIGTTOU, SIG_IGN);
+    handle(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    setpgid(0, 0);
+    outcome.error =
+        launch_supervise(supervisor->options, supervisor->hooks, supervisor->process_group,
+                         report_start, supervisor, &outcome.result, &outcome.details);
+    if (!outcome.result.ran)
+        io_write_all(supervisor->report_fd, &none, sizeof(none));
+    io_write_all(supervisor->report_fd, &outcome, sizeof(outcome));
+    _exit(0);
+}
+
+static void wait_for_start(int report_fd)
+{
+    pid_t pid = 0;
+
+    if (io_read_all(report_fd, &pid, sizeof(pid)) < 0 || pid <= 0)
+        return;
+    signal_targets.guest = pid;
+    if (signal_targets.pending)
+        kill(pid, signal_targets.pending);
+}
+
+/* The supervisor died without a word: nothing of the guest may live on. */
+static int bury(int wait_status, struct launch_result *ret_result, struct base_error *error)
+{
+    trap_kill_descendants();
+    ret_result->exit_status = LAUNCH_EXIT_FAILED;
+    if (WIFSIGNALED(wait_status))
+        return base_fail(error, ECONNABORTED, "the program was killed with it; run it again",
+                         "the process kernel was killed by signal %d (%s)", WTERMSIG(wait_status),
+                         strsignal(WTERMSIG(wait_status)));
+    return base_fail(error, ECONNABORTED, "please report this",
+                     "the process kernel ended by itself with status %d", WEXITSTATUS(wait_status));
+}
+
+static int wait_for_end(pid_t supervisor, int report_fd, struct launch_result *ret_result,
+                        struct base_error *error)
+{
+    struct outcome outcome;
+    int wait_status = 0;
+    int r;
+
+    wait_for_start(report_fd);
+    r = io_read_all(report_fd, &outcome, sizeof(outcome));
+    while (waitpid(supervisor, &wait_status, 0) < 0 && errno == EINTR)
+        ;
+    if (r < 0)
+        return bury(wait_status, ret_result, error);
+    *ret_result = outcome.result;
+    if (error && outcome.error < 0)
+        *error = outcome.details;
+    return outcome.error;
+}
+
+/* A program that dies in raw mode must not leave the user's terminal so. */
+struct terminal {
+    bool saved;
+    struct termios mode;
+};
+
+static void terminal_save(struct terminal *terminal)
+{
+    terminal->saved = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &terminal->mode) == 0;
+}
+
+static void terminal_restore(const struct terminal *terminal)
+{
+    if (!terminal->saved)
+        return;
+    handle(SIGTTOU, SIG_IGN);
+    tcsetpgrp(STDIN_FILENO, getpgrp());
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal->mode);
+    handle(SIGTTOU, SIG_DFL);
+}
+
+static void front_signals(void)
+{
+    /* The terminal sends these to the guest itself, which is in the same group. */
+    handle(SIGINT, SIG_IGN);
+    handle(SIGQUIT, SIG_IGN);
+    for (size_t i = 0; i < array_length(forwarded); i++)
+        handle(forwarded[i], forward_signal);
+}
+
+static pid_t fork_supervisor(const struct launch_options *options, const struct launch_hooks *hooks,
+                             int report[2])
+{
+    struct supervisor supervisor = {.options = options,
+                                    .hooks = hooks,
+                                    .front = getpid(),
+                                    .process_group = getpgrp(),
+                                    .report_fd = report[1]};
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        close(report[0]);
+        run_supervisor(&supervisor);
+    }
+    return pid;
+}
+
+int launch_run(const struct launch_options *options, const struct launch_hooks *hooks,
+               struct launch_result *ret_result, struct base_error *error)
+{
+    struct terminal terminal;
+    struct launch_result result = {.exit_status = LAUNCH_EXIT_FAILED};
+    int report[2];
+    pid_t supervisor;
+    int r;
+
+    if (pipe2(report, O_CLOEXEC) < 0)
+        return base_fail(error, errno, NULL, "cannot make a pipe: %s", strerror(errno));
+    terminal_save(&terminal);
+    /* If the supervisor dies, its guests become our children. */
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    supervisor = fork_supervisor(options, hooks, report);
+    close(report[1]);
+    if (supervisor < 0) {
+        close(report[0]);
+        return base_fail(error, errno, NULL, "cannot fork: %s", strerror(errno));
+    }
+    front_signals();
+    r = wait_for_end(supervisor, report[0], &result, error);
+    close(report[0]);
+    if (r < 0 || WIFSIGNALED(result.wait_status))
+        terminal_restore(&terminal);
+    *ret_result = result;
+    return r;
+}

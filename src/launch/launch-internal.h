@@ -1,0 +1,46 @@
+/* For the inside of the launch room only. */
+#pragma once
+
+#include "launch/launch.h"
+
+/*
+ * Mounts the view of the options: root overlay, /tmp, /proc, /sys, /dev, binds. Returns the root's
+ * overlay (owned by the mount) for reports.
+ */
+int view_build(struct vfs *vfs, const struct launch_options *options, struct vfs_fs **ret_overlay,
+               struct base_error *error);
+
+/* The guest path in which the program starts; at most PATH_MAX with the terminator. */
+int view_cwd(const struct launch_options *options, char *path, size_t size);
+
+/*
+ * Finds the program as execvp does, in the guest's view with the guest's PATH, and makes its plan.
+ * Fills in what the shell is to get on failure.
+ */
+int program_find(struct pk_kernel *kernel, const struct launch_options *options,
+                 const struct pk_context *context, struct pk_exec_plan **ret_plan,
+                 int *ret_exit_status, struct base_error *error);
+
+/* What holds the limits of a tree. */
+struct limits_holder {
+    char cgroups[3][256];   /* directories made by us, "" where none: unified, pids, memory */
+    uint64_t process_limit; /* RLIMIT_NPROC and RLIMIT_DATA where no cgroup could be made */
+    uint64_t data_limit;
+    struct pk_limits limits;
+};
+
+/*
+ * Makes what will hold the limits: cgroups where they can be made, else values for rlimits. Fails
+ * with a hint when a limit cannot be held at all.
+ */
+int limits_prepare(const struct pk_limits *limits, struct limits_holder *holder,
+                   struct base_error *error);
+
+/*
+ * Puts the calling process, the guest's first, under the limits. `user` is the holder; fits struct
+ * trap_start.prepare. Returns 0 or a negative errno.
+ */
+int limits_enter(void *user);
+
+/* Removes the cgroups; the guest must be gone. */
+void limits_release(struct limits_holder *holder);

@@ -1,0 +1,96 @@
+/*
+ * Starting a program under a process kernel of its own: the view it gets, its limits, and the three
+ * processes that take part.
+ *
+ *   front       what the user started; in the terminal's job; waits, forwards signals, passes the
+ *               exit status on, and kills what is left if the supervisor dies
+ *   supervisor  a child of the front: process kernel, VFS and trap; in a process group of its own,
+ *               so that Ctrl-C and Ctrl-Z reach the guest and not its kernel
+ *   guest       the program and everything it starts, descendants of the supervisor
+ *
+ * Threads: call from one thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "core/kernel.h"
+#include "trap/trap.h"
+#include "vfs/vfs.h"
+
+/* Exit statuses of `cerebro run` besides the program's own (128 + n for a signal). */
+#define LAUNCH_EXIT_FAILED    125 /* cerebro itself failed */
+#define LAUNCH_EXIT_NOT_RUN   126 /* found, but cannot be run here */
+#define LAUNCH_EXIT_NOT_FOUND 127
+
+/* A piece of the host made visible. */
+struct launch_bind {
+    const char *source; /* host path */
+    const char *target; /* guest path; NULL: the same as the absolute source */
+    bool read_only;
+};
+
+struct launch_options {
+    const char *root;    /* host directory that becomes "/"; NULL: the host's "/" */
+    const char *overlay; /* host directory that keeps what is written; NULL: memory */
+    const struct launch_bind *binds;
+    unsigned bind_count;
+    enum pk_net_mode net;
+    bool has_uid; /* `uid` and `gid` were asked for */
+    uid_t uid;
+    gid_t gid;
+    const char *cwd;   /* guest path; NULL: the current directory */
+    char *const *argv; /* program and arguments */
+    char *const *envp;
+    struct pk_limits limits;
+    bool trace;
+    uint32_t trace_families; /* see struct pk_config */
+    bool stats;
+    bool no_walls;       /* leave out namespaces and Landlock */
+    bool wait_for_all;   /* background processes may outlive the first one */
+    bool test_device;    /* /dev/cerebro-test */
+    const char *without; /* host features to do without, for tests: "send,journal,sync" */
+};
+
+/* Why and how it ended. */
+struct launch_result {
+    int wait_status; /* of the first process, as waitpid gives it; valid when `ran` */
+    bool ran;
+    int exit_status; /* for the shell */
+    uint64_t duration_ns;
+};
+
+/*
+ * What the supervisor does with a kernel whose guest has ended: reports. Called in the supervisor,
+ * before the VFS is taken down. `overlay` is the root's overlay, for vfs_overlay_changes().
+ */
+typedef void (*launch_report)(void *user, struct pk_kernel *kernel, struct vfs_fs *overlay,
+                              const struct launch_result *result);
+
+struct launch_hooks {
+    struct pk_sink sink;
+    launch_report report; /* may be NULL */
+    void *user;
+};
+
+/*
+ * Runs the program to its end, in a supervisor process of its own. Returns 0 with the result, or a
+ * negative errno with `error` filled in; then result->exit_status says what the shell is to get.
+ */
+int launch_run(const struct launch_options *options, const struct launch_hooks *hooks,
+               struct launch_result *ret_result, struct base_error *error);
+
+/*
+ * The same in the calling process, which becomes the supervisor (and a subreaper): for tests and
+ * for embedding. `process_group` as in struct trap_start. `started` (may be NULL) is told the pid
+ * of the first process.
+ */
+int launch_supervise(const struct launch_options *options, const struct launch_hooks *hooks,
+                     pid_t process_group, void (*started)(void *user, pid_t pid, struct trap *trap),
+                     void *started_user, struct launch_result *ret_result,
+                     struct base_error *error);
+
+/* Where the loader lies on the host: beside this program, or where it was installed. */
+int launch_loader_path(char *path, size_t size, struct base_error *error);

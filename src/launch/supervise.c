@@ -1,0 +1,239 @@
+/*
+ * The supervisor: puts kernel, view, personality and trap together, runs them to the end.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "launch/launch-internal.h"
+#include "linux/linux.h"
+
+/* Everything of one run, so that it can be taken down in one place whatever was reached. */
+struct run {
+    const struct launch_options *options;
+    const struct launch_hooks *hooks;
+    struct base_error *error;
+    struct trap_features features;
+    struct pk_kernel *kernel;
+    struct vfs *vfs;
+    struct vfs_fs *overlay;
+    struct trap *trap;
+    struct limits_holder limits;
+    char loader[PATH_MAX];
+    mode_t mask; /* of the user, for the guest; ours is 0 */
+};
+
+static void set_identity(struct pk_config *config, const struct launch_options *options)
+{
+    struct pk_identity *identity = &config->identity;
+    bool is_root;
+
+    getresuid(&identity->uid, &identity->euid, &identity->suid);
+    getresgid(&identity->gid, &identity->egid, &identity->sgid);
+    if (options->has_uid) {
+        identity->uid = identity->euid = identity->suid = options->uid;
+        identity->gid = identity->egid = identity->sgid = options->gid;
+    } else {
+        int count = getgroups(PK_GROUPS_MAX, identity->groups);
+
+        identity->group_count = count > 0 ? (unsigned)count : 0;
+    }
+    identity->fsuid = identity->euid;
+    identity->fsgid = identity->egid;
+    identity->dumpable = true;
+    is_root = identity->euid == 0;
+    identity->bounding = (1ULL << 41) - 1;
+    identity->effective = identity->permitted = is_root ? identity->bounding : 0;
+    /* Root may change its ids, and then they are no longer the host's. */
+    config->virtual_identity = is_root || (options->has_uid && options->uid != getuid());
+}
+
+static void make_config(const struct launch_options *options, struct pk_config *config)
+{
+    const char *slash = strrchr(options->argv[0], '/');
+
+    *config = (struct pk_config){.net = options->net,
+                                 .limits = options->limits,
+                                 .trace = options->trace,
+                                 .trace_families = options->trace_families,
+                                 .stats = options->stats,
+                                 .test_device = options->test_device};
+    snprintf(config->name, sizeof(config->name), "%s", slash ? slash + 1 : options->argv[0]);
+    set_identity(config, options);
+}
+
+static void drop_features(struct trap_features *features, const char *without)
+{
+    if (without == NULL)
+        return;
+    if (strstr(without, "send"))
+        features->addfd_send = false;
+    if (strstr(without, "journal"))
+        features->wait_killable = false;
+    if (strstr(without, "sync"))
+        features->sync_wake_up = false;
+    if (strstr(without, "userns"))
+        features->user_namespaces = false;
+    if (strstr(without, "landlock"))
+        features->landlock_abi = 0;
+}
+
+static int prepare_host(struct run *run)
+{
+    int r = launch_loader_path(run->loader, sizeof(run->loader), run->error);
+
+    if (r == 0)
+        r = trap_probe(&run->features);
+    if (r == 0)
+        drop_features(&run->features, run->options->without);
+    if (r == 0)
+        r = trap_check_features(&run->features, run->error);
+    if (r == 0)
+        r = limits_prepare(&run->options->limits, &run->limits, run->error);
+    /* Modes that the guest asks for are exact: its own umask has been applied already. */
+    run->mask = umask(0);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    return r;
+}
+
+static int prepare_kernel(struct run *run)
+{
+    struct pk_config config;
+    int r;
+
+    make_config(run->options, &config);
+    r = pk_kernel_new(&config, &run->hooks->sink, &run->kernel, run->error);
+    if (r == 0)
+        r = vfs_new(run->kernel, &run->vfs);
+    if (r == 0)
+        r = view_build(run->vfs, run->options, &run->overlay, run->error);
+    if (r == 0)
+        r = linux_register(run->kernel);
+    return r;
+}
+
+/* The window of kernel-served descriptors ends at the soft limit, but below 1024 at the most. */
+static int window_base(void)
+{
+    struct rlimit limit;
+    rlim_t top = 1024;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < top)
+        top = limit.rlim_cur;
+    return (int)top - PK_WINDOW_SIZE;
+}
+
+static int find_cwd(struct run *run, const struct vfs_actor *actor, struct vfs_place *root,
+                    struct vfs_place **ret_cwd)
+{
+    char path[PATH_MAX];
+    struct vfs_walk walk = {.actor = actor, .root = root, .base = root, .path = path};
+    int r = view_cwd(run->options, path, sizeof(path));
+
+    if (r == 0)
+        r = vfs_resolve(run->vfs, &walk, ret_cwd);
+    if (r == 0 && !S_ISDIR(vfs_place_type(*ret_cwd))) {
+        vfs_place_unref(take_ptr(*ret_cwd));
+        r = -ENOTDIR;
+    }
+    if (r == 0)
+        return 0;
+    if (run->options->cwd)
+        return base_fail(run->error, r, "name a directory that the program can see",
+                         "cannot start in %s: %s", run->options->cwd, strerror(-r));
+    /* The current directory may not be part of another --root: "/" is. */
+    *ret_cwd = vfs_place_ref(root);
+    return 0;
+}
+
+static int start_guest(struct run *run, pid_t process_group, int *ret_exit_status)
+{
+    struct pk_kernel *kernel = run->kernel;
+    struct vfs_actor actor = {.identity = &kernel->config.identity, .mask = run->mask};
+    cleanup_place struct vfs_place *root = vfs_root(run->vfs);
+    cleanup_place struct vfs_place *cwd = NULL;
+    struct pk_context draft = {.mask = run->mask, .identity = kernel->config.identity};
+    struct trap_start start = {.loader_path = run->loader,
+                               .argv = run->options->argv,
+                               .envp = run->options->envp,
+                               .process_group = process_group,
+                               .walls = !run->options->no_walls,
+                               .wait_for_all = run->options->wait_for_all,
+                               .prepare = limits_enter,
+                               .prepare_user = &run->limits};
+    int r = find_cwd(run, &actor, root, &cwd);
+
+    if (r < 0)
+        return r;
+    kernel->window_base = window_base();
+    draft.root = root;
+    draft.cwd = cwd;
+    r = program_find(kernel, run->options, &draft, &start.plan, ret_exit_status, run->error);
+    if (r < 0)
+        return r;
+    r = linux_first_context(kernel, root, cwd, run->mask, start.plan, &start.context);
+    if (r < 0) {
+        pk_exec_plan_free(start.plan);
+        return base_fail(run->error, r, NULL, "cannot prepare the program: %s", strerror(-r));
+    }
+    return trap_new(kernel, &run->features, &start, &run->trap, run->error);
+}
+
+static void conclude(struct run *run, struct launch_result *result)
+{
+    int status = result->wait_status;
+
+    result->ran = true;
+    result->exit_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    if (run->hooks->report)
+        run->hooks->report(run->hooks->user, run->kernel, run->overlay, result);
+}
+
+static void take_down(struct run *run)
+{
+    trap_free(run->trap);
+    if (run->kernel)
+        linux_unregister(run->kernel);
+    vfs_free(run->vfs);
+    pk_kernel_free(run->kernel);
+    limits_release(&run->limits);
+    umask(run->mask);
+}
+
+int launch_supervise(const struct launch_options *options, const struct launch_hooks *hooks,
+                     pid_t process_group, void (*started)(void *user, pid_t pid, struct trap *trap),
+                     void *started_user, struct launch_result *ret_result, struct base_error *error)
+{
+    struct run run = {.options = options, .hooks = hooks, .error = error};
+    struct launch_result result = {.exit_status = LAUNCH_EXIT_FAILED};
+    uint64_t begin = io_now_ns();
+    int r = prepare_host(&run);
+
+    if (r == 0)
+        r = prepare_kernel(&run);
+    if (r == 0)
+        r = start_guest(&run, process_group, &result.exit_status);
+    if (r == 0) {
+        if (started)
+            started(started_user, run.kernel->root_pid, run.trap);
+        r = trap_run(run.trap, &result.wait_status);
+    }
+    result.duration_ns = io_now_ns() - begin;
+    if (r == 0)
+        conclude(&run, &result);
+    else
+        base_fail(error, r, NULL, "cannot run %s: %s", options->argv[0], strerror(-r));
+    take_down(&run);
+    *ret_result = result;
+    return r;
+}

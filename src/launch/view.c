@@ -1,0 +1,280 @@
+/*
+ * What the guest sees: the host's tree beneath a throw-away layer, with private /tmp, /proc, /sys
+ * and /dev, and the pieces of the host that the user opened up.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "launch/launch-internal.h"
+
+static const struct pk_identity kernel_identity = {.effective = ~0ULL, .permitted = ~0ULL};
+
+/* The process kernel itself, while it prepares the view. */
+static const struct vfs_actor preparer = {.identity = &kernel_identity, .mask = 0};
+
+static int resolve_parent(struct vfs *vfs, const char *path, struct vfs_place **ret_parent,
+                          char name[256])
+{
+    cleanup_place struct vfs_place *root = vfs_root(vfs);
+    struct vfs_walk walk = {.actor = &preparer, .root = root, .base = root, .path = path};
+    bool slash;
+
+    return vfs_resolve_parent(vfs, &walk, ret_parent, name, &slash);
+}
+
+static int exists_in_view(struct vfs *vfs, const char *path)
+{
+    cleanup_place struct vfs_place *root = vfs_root(vfs);
+    cleanup_place struct vfs_place *place = NULL;
+    struct vfs_walk walk = {.actor = &preparer, .root = root, .base = root, .path = path};
+
+    return vfs_resolve(vfs, &walk, &place);
+}
+
+static int make_directory(struct vfs *vfs, const char *path)
+{
+    cleanup_place struct vfs_place *parent = NULL;
+    char name[256];
+    int r = exists_in_view(vfs, path);
+
+    if (r != -ENOENT)
+        return r;
+    r = resolve_parent(vfs, path, &parent, name);
+    if (r < 0)
+        return r;
+    return vfs_mkdir(parent, name, 0755, &preparer);
+}
+
+/* mkdir -p inside the view, so that something can be mounted there. */
+static int make_directories(struct vfs *vfs, const char *path)
+{
+    char prefix[PATH_MAX];
+
+    for (size_t i = 1; path[i - 1]; i++) {
+        int r;
+
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        if (i >= sizeof(prefix))
+            return -ENAMETOOLONG;
+        memcpy(prefix, path, i);
+        prefix[i] = '\0';
+        r = make_directory(vfs, prefix);
+        if (r < 0)
+            return r;
+        if (path[i] == '\0')
+            break;
+    }
+    return 0;
+}
+
+static int make_file(struct vfs *vfs, const char *path)
+{
+    cleanup_place struct vfs_place *parent = NULL;
+    char name[256];
+    int r = exists_in_view(vfs, path);
+
+    if (r != -ENOENT)
+        return r;
+    r = resolve_parent(vfs, path, &parent, name);
+    if (r < 0)
+        return r;
+    return vfs_mknod(parent, name, S_IFREG | 0644, 0, &preparer);
+}
+
+/* Makes the mount point that a host object needs: a directory or an empty file. */
+static int make_mount_point(struct vfs *vfs, const char *path, mode_t type)
+{
+    char directory[PATH_MAX];
+    char *slash;
+    int r;
+
+    if (S_ISDIR(type))
+        return make_directories(vfs, path);
+    if (strlen(path) >= sizeof(directory))
+        return -ENAMETOOLONG;
+    snprintf(directory, sizeof(directory), "%s", path);
+    slash = strrchr(directory, '/');
+    if (slash && slash != directory) {
+        *slash = '\0';
+        r = make_directories(vfs, directory);
+        if (r < 0)
+            return r;
+    }
+    return make_file(vfs, path);
+}
+
+static int mount_at(struct vfs *vfs, const char *path, struct vfs_fs *fs, unsigned flags,
+                    const char *source, const char *type, struct base_error *error)
+{
+    int r = make_directories(vfs, path);
+
+    if (r == 0)
+        r = vfs_mount(vfs, path, fs, flags, source, type);
+    if (r < 0)
+        base_fail(error, r, NULL, "cannot mount %s at %s: %s", type, path, strerror(-r));
+    return r;
+}
+
+static int mount_root(struct vfs *vfs, const struct launch_options *options,
+                      struct vfs_fs **ret_overlay, struct base_error *error)
+{
+    const char *root = options->root ? options->root : "/";
+    struct vfs_fs *lower = NULL;
+    struct vfs_fs *upper = NULL;
+    struct vfs_fs *overlay = NULL;
+    int r = vfs_host_new(vfs, root, &lower);
+
+    if (r < 0)
+        return base_fail(error, r, "name an existing directory with --root",
+                         "cannot use %s as the root: %s", root, strerror(-r));
+    r = options->overlay ? vfs_host_new(vfs, options->overlay, &upper)
+                         : vfs_memory_new(vfs, 0, 0, 0755, &upper);
+    if (r < 0)
+        return base_fail(error, r, "make the directory first, and be able to write to it",
+                         "cannot use %s as the overlay: %s",
+                         options->overlay ? options->overlay : "memory", strerror(-r));
+    r = vfs_overlay_new(vfs, lower, upper, &overlay);
+    if (r == 0)
+        r = vfs_mount(vfs, "/", overlay, VFS_MOUNT_NODEV, "overlay", "overlay");
+    if (r < 0)
+        return base_fail(error, r, NULL, "cannot mount the root: %s", strerror(-r));
+    *ret_overlay = overlay;
+    return 0;
+}
+
+static int mount_memory(struct vfs *vfs, const char *path, struct base_error *error)
+{
+    struct vfs_fs *memory;
+    int r = vfs_memory_new(vfs, 0, 0, 01777, &memory);
+
+    if (r < 0)
+        return base_fail(error, r, NULL, "cannot make a memory file system: %s", strerror(-r));
+    return mount_at(vfs, path, memory, VFS_MOUNT_NODEV | VFS_MOUNT_NOSUID, "tmpfs", "tmpfs", error);
+}
+
+static int mount_made(struct vfs *vfs, const char *path, const char *type,
+                      int (*make)(struct vfs *, struct vfs_fs **), struct base_error *error)
+{
+    struct vfs_fs *fs;
+    int r = make(vfs, &fs);
+
+    if (r < 0)
+        return base_fail(error, r, NULL, "cannot make %s: %s", path, strerror(-r));
+    return mount_at(vfs, path, fs, VFS_MOUNT_NOSUID, type, type, error);
+}
+
+static int mount_bind(struct vfs *vfs, const struct launch_bind *bind, struct base_error *error)
+{
+    cleanup_free char *source = realpath(bind->source, NULL);
+    const char *target = bind->target ? bind->target : source;
+    struct vfs_fs *fs;
+    struct stat stat_buf;
+    int r;
+
+    if (source == NULL || stat(source, &stat_buf) < 0)
+        return base_fail(error, errno, "name a path that exists on the host",
+                         "cannot open %s to the program: %s", bind->source, strerror(errno));
+    if (target[0] != '/')
+        return base_fail(error, EINVAL, "write SRC:/absolute/path",
+                         "the place of %s in the view must be absolute", bind->source);
+    r = make_mount_point(vfs, target, stat_buf.st_mode);
+    if (r == 0)
+        r = vfs_host_new(vfs, source, &fs);
+    if (r == 0)
+        r = vfs_mount(vfs, target, fs,
+                      VFS_MOUNT_NODEV | VFS_MOUNT_NOSUID |
+                          (bind->read_only ? VFS_MOUNT_READ_ONLY : 0),
+                      source, "bind");
+    if (r < 0)
+        return base_fail(error, r, NULL, "cannot bind %s at %s: %s", source, target, strerror(-r));
+    return 0;
+}
+
+static bool is_below(const char *path, const char *directory)
+{
+    size_t length = strlen(directory);
+
+    return strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}
+
+/*
+ * /tmp is private, but a user who stands in /tmp/work and types `cerebro run ./a.out` means that
+ * file: the current directory stays visible beneath a throw-away layer.
+ */
+static int mount_current_directory(struct vfs *vfs, struct base_error *error)
+{
+    cleanup_free char *cwd = getcwd(NULL, 0);
+    struct vfs_fs *lower;
+    struct vfs_fs *upper;
+    struct vfs_fs *overlay;
+    int r;
+
+    if (cwd == NULL || !is_below(cwd, "/tmp") || strcmp(cwd, "/tmp") == 0)
+        return 0;
+    r = vfs_host_new(vfs, cwd, &lower);
+    if (r == 0)
+        r = vfs_memory_new(vfs, 0, 0, 0755, &upper);
+    if (r == 0)
+        r = vfs_overlay_new(vfs, lower, upper, &overlay);
+    if (r < 0)
+        return base_fail(error, r, NULL, "cannot show %s: %s", cwd, strerror(-r));
+    return mount_at(vfs, cwd, overlay, VFS_MOUNT_NODEV | VFS_MOUNT_NOSUID, "overlay", "overlay",
+                    error);
+}
+
+/* A program named by a path below /tmp is shown there too. */
+static int mount_program(struct vfs *vfs, const struct launch_options *options,
+                         struct base_error *error)
+{
+    const char *program = options->argv[0];
+    struct launch_bind bind = {.source = program, .target = program, .read_only = true};
+
+    if (!is_below(program, "/tmp") || access(program, F_OK) < 0 ||
+        exists_in_view(vfs, program) == 0)
+        return 0;
+    return mount_bind(vfs, &bind, error);
+}
+
+int view_build(struct vfs *vfs, const struct launch_options *options, struct vfs_fs **ret_overlay,
+               struct base_error *error)
+{
+    bool own_tmp = options->root == NULL;
+    int r = mount_root(vfs, options, ret_overlay, error);
+
+    if (r == 0)
+        r = mount_memory(vfs, "/tmp", error);
+    if (r == 0)
+        r = mount_made(vfs, "/proc", "proc", vfs_proc_new, error);
+    if (r == 0)
+        r = mount_made(vfs, "/sys", "sysfs", vfs_sys_new, error);
+    if (r == 0)
+        r = mount_made(vfs, "/dev", "devtmpfs", vfs_dev_new, error);
+    if (r == 0)
+        r = mount_memory(vfs, "/dev/shm", error);
+    if (r == 0 && own_tmp)
+        r = mount_current_directory(vfs, error);
+    for (unsigned i = 0; r == 0 && i < options->bind_count; i++)
+        r = mount_bind(vfs, &options->binds[i], error);
+    if (r == 0 && own_tmp)
+        r = mount_program(vfs, options, error);
+    return r;
+}
+
+int view_cwd(const struct launch_options *options, char *path, size_t size)
+{
+    if (options->cwd) {
+        if (options->cwd[0] != '/' || strlen(options->cwd) >= size)
+            return -EINVAL;
+        snprintf(path, size, "%s", options->cwd);
+        return 0;
+    }
+    return getcwd(path, size) ? 0 : -errno;
+}

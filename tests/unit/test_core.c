@@ -1,0 +1,326 @@
+/*
+ * The process kernel object with a port made of this process itself: guest memory is our memory.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/strbuf.h"
+#include "core/exec.h"
+#include "core/kernel.h"
+
+struct fixture {
+    struct pk_kernel *kernel;
+    struct strbuf traced;
+    struct strbuf denied;
+    unsigned reads;
+};
+
+static struct fixture *fixture_of(struct pk_request *request)
+{
+    return request->port_data;
+}
+
+/* Reading through the kernel gives EFAULT instead of a crash for addresses that are not there. */
+static ssize_t port_read(struct pk_request *request, uint64_t address, void *bytes, size_t length)
+{
+    struct iovec local = {bytes, length};
+    struct iovec remote = {(void *)(uintptr_t)address, length};
+    ssize_t n = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+
+    fixture_of(request)->reads++;
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t port_write(struct pk_request *request, uint64_t address, const void *bytes,
+                          size_t length)
+{
+    struct iovec local = {(void *)(uintptr_t)bytes, length};
+    struct iovec remote = {(void *)(uintptr_t)address, length};
+    ssize_t n = process_vm_writev(getpid(), &local, 1, &remote, 1, 0);
+
+    (void)request;
+    return n < 0 ? -errno : n;
+}
+
+static int port_get_fd(struct pk_request *request, int number)
+{
+    int fd = dup(number);
+
+    (void)request;
+    return fd < 0 ? -errno : fd;
+}
+
+static const struct pk_port_ops port = {
+    .read = port_read, .write = port_write, .get_fd = port_get_fd};
+
+static void on_trace(void *user, const char *line)
+{
+    struct fixture *fixture = user;
+
+    strbuf_addf(&fixture->traced, "%s\n", line);
+}
+
+static void on_denial(void *user, const struct pk_denial *denial)
+{
+    struct fixture *fixture = user;
+
+    strbuf_addf(&fixture->denied, "%s|%s|%s|%d\n", denial->what, denial->rule, denial->allow,
+                denial->errnum);
+}
+
+static int setup(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    struct pk_config config = {.name = "test", .trace = true, .stats = true};
+    struct pk_sink sink = {.trace = on_trace, .denial = on_denial, .user = fixture};
+    struct pk_context first = {0};
+    struct pk_context *context;
+
+    assert_int_equal(pk_kernel_new(&config, &sink, &fixture->kernel, NULL), 0);
+    context = pk_context_copy(fixture->kernel, &first);
+    context->mask = 022;
+    assert_int_equal(pk_context_register(fixture->kernel, context), 0);
+    assert_int_equal(pk_context_tag(getpid(), context->id), 0);
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    struct rlimit limit;
+
+    getrlimit(RLIMIT_LOCKS, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_LOCKS, &limit);
+    pk_kernel_free(fixture->kernel);
+    strbuf_free(&fixture->traced);
+    strbuf_free(&fixture->denied);
+    free(fixture);
+    return 0;
+}
+
+static struct pk_request make_request(struct fixture *fixture, int nr)
+{
+    return (struct pk_request){
+        .kernel = fixture->kernel, .nr = nr, .port = &port, .port_data = fixture};
+}
+
+/* Dispatches and ends the request, as a trap does. */
+static struct pk_answer serve(struct pk_request *request)
+{
+    struct pk_answer answer = pk_dispatch(request, (pid_t)syscall(SYS_gettid));
+
+    pk_dispatch_done(request, &answer, answer.value);
+    return answer;
+}
+
+static struct pk_answer answer_mask(struct pk_request *request)
+{
+    return pk_value(request->context->mask);
+}
+
+static struct pk_answer set_mask(struct pk_request *request)
+{
+    struct pk_context *context = pk_context_copy(request->kernel, request->context);
+    mode_t old = context->mask;
+
+    context->mask = (mode_t)request->args[0];
+    return pk_context_adopt(request, context) < 0 ? pk_error(-ENOMEM) : pk_value(old);
+}
+
+static struct pk_answer refuse(struct pk_request *request)
+{
+    return pk_denied(request, -EACCES, "the rule", "the way", "thing %d", (int)request->args[0]);
+}
+
+static void unknown_calls_are_enosys(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pk_request request = make_request(fixture, 499);
+
+    assert_int_equal(serve(&request).value, -ENOSYS);
+    request = make_request(fixture, 100000);
+    assert_int_equal(serve(&request).value, -ENOSYS);
+    assert_int_equal(fixture->kernel->stats.unknown_calls, 2);
+}
+
+static void refused_calls_say_why(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pk_request request = make_request(fixture, SYS_ptrace);
+
+    assert_int_equal(serve(&request).value, -EPERM);
+    assert_non_null(strstr(strbuf_text(&fixture->denied), "ptrace|"));
+}
+
+static void contexts_are_inherited_by_fork(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pk_request request = make_request(fixture, SYS_umask);
+    int status;
+    pid_t child;
+
+    pk_kernel_set_handler(fixture->kernel, SYS_umask, set_mask);
+    pk_kernel_set_handler(fixture->kernel, SYS_getppid, answer_mask);
+    request.args[0] = 077;
+    assert_int_equal(serve(&request).value, 022);
+    child = fork();
+    if (child == 0) {
+        struct pk_request inner = make_request(fixture, SYS_getppid);
+
+        _exit(serve(&inner).value == 077 ? 0 : 1);
+    }
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+}
+
+static void forged_contexts_get_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pk_request request = make_request(fixture, SYS_getppid);
+
+    pk_kernel_set_handler(fixture->kernel, SYS_getppid, answer_mask);
+    assert_int_equal(pk_context_tag(getpid(), 4242), 0);
+    assert_int_equal(serve(&request).value, -EPERM);
+}
+
+static int sleeping_child(void)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        pause();
+        _exit(0);
+    }
+    return child;
+}
+
+static void sweep_keeps_what_processes_carry(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pk_request request = make_request(fixture, SYS_umask);
+    pid_t child;
+    uint64_t carried;
+
+    pk_kernel_set_handler(fixture->kernel, SYS_umask, set_mask);
+    serve(&request);
+    carried = fixture->kernel->next_context - 1;
+    child = sleeping_child();
+    for (int i = 0; i < 2000; i++) {
+        request.args[0] = (uint64_t)i & 0777;
+        serve(&request);
+    }
+    assert_true(fixture->kernel->contexts.count < 1000);
+    assert_non_null(pk_context_by_id(fixture->kernel, carried));
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
+static void strings_are_read_across_pages_only_as_needed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pk_request request = make_request(fixture, SYS_openat);
+    char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char path[4096];
+
+    munmap(pages + 4096, 4096);
+    memcpy(pages + 4096 - 5, "abcd", 5);
+    assert_int_equal(pk_read_path(&request, (uintptr_t)pages + 4096 - 5, path), 4);
+    assert_string_equal(path, "abcd");
+    pages[4095] = 'x';
+    assert_int_equal(pk_read_path(&request, (uintptr_t)pages + 4096 - 5, path), -EFAULT);
+    memset(pages, 'a', 4096);
+    assert_int_equal(pk_read_string(&request, (uintptr_t)pages, path, 100), -ENAMETOOLONG);
+    assert_int_equal(pk_read_path(&request, 8, path), -EFAULT);
+    munmap(pages, 4096);
+}
+
+static void iovecs_are_checked(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pk_request request = make_request(fixture, SYS_writev);
+    static struct iovec out[1024];
+    struct iovec in[2] = {{NULL, 3}, {NULL, SIZE_MAX / 2}};
+
+    assert_int_equal(pk_read_iovec(&request, (uintptr_t)in, 1, out), 3);
+    assert_int_equal(pk_read_iovec(&request, (uintptr_t)in, 2, out), -EINVAL);
+    assert_int_equal(pk_read_iovec(&request, (uintptr_t)in, 1025, out), -EINVAL);
+    assert_int_equal(pk_read_iovec(&request, 8, 1, out), -EFAULT);
+}
+
+static void denials_are_told_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pk_request request = make_request(fixture, SYS_connect);
+
+    pk_kernel_set_handler(fixture->kernel, SYS_connect, refuse);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(serve(&request).value, -EACCES);
+    assert_string_equal(strbuf_text(&fixture->denied), "thing 0|the rule|the way|13\n");
+    assert_int_equal(fixture->kernel->stats.denials, 5);
+}
+
+static void trace_decodes_arguments(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pk_request request = make_request(fixture, SYS_openat);
+    static const char path[] = "/etc/\"x\"\n";
+
+    request.args[0] = (uint64_t)-100;
+    request.args[1] = (uintptr_t)path;
+    request.args[2] = 02000000;
+    serve(&request);
+    assert_non_null(strstr(strbuf_text(&fixture->traced),
+                           "openat(AT_FDCWD, \"/etc/\\\"x\\\"\\n\", O_RDONLY|O_CLOEXEC"));
+    assert_non_null(strstr(strbuf_text(&fixture->traced), "= -ENOSYS"));
+    assert_int_equal(fixture->kernel->stats.calls[SYS_openat].errors, 1);
+}
+
+static void discarded_answers_release_what_they_own(void **state)
+{
+    int fd = dup(0);
+    struct pk_answer answer = pk_descriptor(fd, 0);
+
+    (void)state;
+    pk_answer_discard(&answer);
+    assert_int_equal(close(fd), -1);
+    answer = pk_exec(pk_exec_plan_new());
+    answer.plan->program_fd = fd = dup(0);
+    pk_answer_discard(&answer);
+    assert_int_equal(close(fd), -1);
+}
+
+int main(void)
+{
+#define kernel_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        kernel_test(unknown_calls_are_enosys),
+        kernel_test(refused_calls_say_why),
+        kernel_test(contexts_are_inherited_by_fork),
+        kernel_test(forged_contexts_get_nothing),
+        kernel_test(sweep_keeps_what_processes_carry),
+        kernel_test(strings_are_read_across_pages_only_as_needed),
+        kernel_test(iovecs_are_checked),
+        kernel_test(denials_are_told_once),
+        kernel_test(trace_decodes_arguments),
+        kernel_test(discarded_answers_release_what_they_own),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
