@@ -42,10 +42,12 @@ struct pk_answer pk_dispatch(struct pk_request *request, pid_t tid)
 {
     struct pk_kernel *kernel = request->kernel;
     pk_handler handler = NULL;
+    struct pk_answer answer;
 
     request->received_ns = wants_time(kernel) ? io_now_ns() : 0;
     request->call = abi_syscall_by_nr(request->nr);
     request->note = NULL;
+    request->traced = NULL;
     request->task = pk_task_find(kernel, tid);
     if (request->task == NULL)
         return pk_error(-ESRCH);
@@ -55,7 +57,10 @@ struct pk_answer pk_dispatch(struct pk_request *request, pid_t tid)
     kernel->current_context = request->context;
     if (request->nr >= 0 && request->nr < PK_NR_LIMIT)
         handler = kernel->handlers[request->nr];
-    return handler ? handler(request) : answer_without_handler(request);
+    answer = handler ? handler(request) : answer_without_handler(request);
+    if (kernel->config.trace)
+        pk_trace_call(request);
+    return answer;
 }
 
 static void count_call(struct pk_request *request, int64_t result, uint64_t elapsed_ns)
@@ -85,9 +90,10 @@ void pk_dispatch_done(struct pk_request *request, const struct pk_answer *answer
         kernel->stats.descriptors_handed++;
     if (answer->kind == PK_ANSWER_EXEC && result >= 0)
         kernel->stats.execs++;
-    if (kernel->config.trace && request->task)
-        pk_trace(request, answer, result, elapsed);
+    pk_trace_result(request, answer, result, elapsed);
+    free(request->traced);
     free(request->note);
+    request->traced = NULL;
     request->note = NULL;
     kernel->current_context = NULL;
 }

@@ -63,6 +63,7 @@ struct pk_request {
     const struct pk_port_ops *port;
     void *port_data;      /* the port's own */
     uint64_t received_ns; /* for statistics and the trace; 0 when neither is on */
+    char *traced;         /* the call as the trace shows it; owned by the request */
     char *note;           /* a handler's remark for the trace; owned by the request */
 };
 

@@ -1,7 +1,8 @@
 /*
  * One line a served call: pid, name, decoded arguments, answer, microseconds, and the handler's
- * remark. Strings are read again from the guest, so a racing thread can make the trace show another
- * text than the handler saw; the handler's remark is the truth.
+ * remark. Strings are read again from the guest before the answer lets it go on, so a racing thread
+ * can still make the trace show another text than the handler saw; the handler's remark is the
+ * truth.
  */
 #include <ctype.h>
 #include <inttypes.h>
@@ -48,14 +49,13 @@ static void add_string(struct strbuf *line, struct pk_request *request, uint64_t
     add_quoted(line, text);
 }
 
-static void add_argument(struct strbuf *line, struct pk_request *request, unsigned index,
-                         bool may_read)
+static void add_argument(struct strbuf *line, struct pk_request *request, unsigned index)
 {
     enum abi_arg_kind kind = request->call->args[index].kind;
     uint64_t value = request->args[index];
     char text[256];
 
-    if (may_read && (kind == ABI_ARG_PATH || kind == ABI_ARG_STR)) {
+    if (kind == ABI_ARG_PATH || kind == ABI_ARG_STR) {
         add_string(line, request, value);
         return;
     }
@@ -63,7 +63,7 @@ static void add_argument(struct strbuf *line, struct pk_request *request, unsign
     strbuf_add_string(line, text);
 }
 
-static void add_call(struct strbuf *line, struct pk_request *request, bool may_read)
+static void add_call(struct strbuf *line, struct pk_request *request)
 {
     const struct abi_syscall *call = request->call;
 
@@ -75,7 +75,7 @@ static void add_call(struct strbuf *line, struct pk_request *request, bool may_r
     for (unsigned i = 0; i < call->nargs; i++) {
         if (i > 0)
             strbuf_add_string(line, ", ");
-        add_argument(line, request, i, may_read);
+        add_argument(line, request, i);
     }
     strbuf_add_string(line, ")");
 }
@@ -112,17 +112,25 @@ static bool is_wanted(const struct pk_request *request)
     return families == 0 || request->call == NULL || (families >> request->call->family & 1);
 }
 
-void pk_trace(struct pk_request *request, const struct pk_answer *answer, int64_t result,
-              uint64_t elapsed_ns)
+void pk_trace_call(struct pk_request *request)
 {
-    cleanup_strbuf struct strbuf line = {0};
-    /* After an exec the old image, and the strings in it, are gone. */
-    bool may_read = answer->kind != PK_ANSWER_EXEC;
+    struct strbuf line = {0};
 
     if (request->kernel->sink.trace == NULL || !is_wanted(request))
         return;
     strbuf_addf(&line, "[%d] ", request->task->tid);
-    add_call(&line, request, may_read);
+    add_call(&line, request);
+    request->traced = line.data;
+}
+
+void pk_trace_result(struct pk_request *request, const struct pk_answer *answer, int64_t result,
+                     uint64_t elapsed_ns)
+{
+    cleanup_strbuf struct strbuf line = {0};
+
+    if (request->traced == NULL)
+        return;
+    strbuf_add_string(&line, request->traced);
     add_result(&line, answer, result);
     strbuf_addf(&line, " <%" PRIu64 ".%" PRIu64 " us>", elapsed_ns / 1000, elapsed_ns / 100 % 10);
     if (request->note)

@@ -1,0 +1,169 @@
+# Completion of the `cerebro` command for bash.
+
+_cerebro_families="file descriptor memory process signal network ipc identity time event system"
+
+# Completes the last word of a list with commas. $1: what stands before, $2: the words to choose from.
+_cerebro_list()
+{
+    local list=$1 words=$2 head="" last
+
+    last=${list##*,}
+    [[ $list == *,* ]] && head=${list%,*},
+    mapfile -t COMPREPLY < <(compgen -P "$head" -W "$words" -- "$last")
+    compopt -o nospace
+}
+
+# Sets `program` to the index of the program behind `cerebro run`, when it has been typed already.
+_cerebro_find_program()
+{
+    local i
+
+    program=
+    for ((i = 2; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+        --)
+            program=$((i + 1))
+            return
+            ;;
+        --bind | --write | --root | --overlay | --net | --cwd | --env | --uid | --limit | --trace-to)
+            # "=" and ":" are words of their own.
+            ((i++))
+            [[ ${COMP_WORDS[i]} == "=" ]] && ((i++))
+            while [[ ${COMP_WORDS[i + 1]} == [=:] ]] && ((i + 1 < COMP_CWORD)); do
+                ((i += 2))
+            done
+            ;;
+        --trace)
+            [[ ${COMP_WORDS[i + 1]} == "=" ]] && ((i += 2))
+            ;;
+        -*) ;;
+        *)
+            program=$i
+            return
+            ;;
+        esac
+    done
+}
+
+# Sets `option` to the option whose value is being typed ("--net"; "--net=" when they are joined).
+# "=" and ":" are words of their own: "--limit memory=1G,p" comes as --limit memory = 1G,p.
+_cerebro_find_option()
+{
+    local i=$((COMP_CWORD - 1))
+
+    if [[ $cur == [=:] ]]; then
+        cur=
+        i=$COMP_CWORD
+    fi
+    while [[ ${COMP_WORDS[i]} == [=:] ]]; do
+        if [[ ${COMP_WORDS[i - 1]} == --* ]]; then
+            option=${COMP_WORDS[i - 1]}=
+            return
+        fi
+        ((i -= 2))
+    done
+    option=${COMP_WORDS[i]}
+}
+
+# Completes what belongs to the program as if it had been typed alone.
+_cerebro_program()
+{
+    if ((COMP_CWORD == $1)); then
+        mapfile -t COMPREPLY < <(compgen -c -- "$cur"; compgen -f -- "$cur")
+        compopt -o filenames
+    elif declare -F _command_offset >/dev/null; then
+        _command_offset "$1"
+    else
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        compopt -o filenames
+    fi
+}
+
+_cerebro_run()
+{
+    local options="--bind --write --root --overlay --net --cwd --env --uid --limit --no-walls
+        --wait-all --test-device --trace --trace-to --stats --diff --json --quiet --help"
+    local program option
+
+    _cerebro_find_program
+    if [[ -n $program ]]; then
+        _cerebro_program "$program"
+        return
+    fi
+    _cerebro_find_option
+    case $option in
+    --net | --net=)
+        mapfile -t COMPREPLY < <(compgen -W "none host" -- "$cur")
+        ;;
+    --limit | --limit=)
+        # Behind "memory=" comes a number, which nobody can guess.
+        if [[ $cur == *,* || $COMP_LINE =~ (--limit[ =][ ]*[a-z]*)$ ]]; then
+            _cerebro_list "$cur" "memory= pids= files= cpu= fsize="
+        fi
+        ;;
+    --trace=)
+        _cerebro_list "$cur" "$_cerebro_families"
+        ;;
+    --root | --overlay | --cwd | --root= | --overlay= | --cwd=)
+        mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+        compopt -o filenames
+        ;;
+    --bind | --write | --trace-to | --bind= | --write= | --trace-to=)
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        compopt -o filenames
+        ;;
+    --env | --env=)
+        mapfile -t COMPREPLY < <(compgen -e -S = -- "$cur")
+        compopt -o nospace
+        ;;
+    --uid | --uid=)
+        mapfile -t COMPREPLY < <(compgen -W "0" -- "$cur")
+        ;;
+    *)
+        if [[ $cur == -* ]]; then
+            mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
+        else
+            _cerebro_program "$COMP_CWORD"
+        fi
+        ;;
+    esac
+}
+
+_cerebro_syscalls()
+{
+    case $prev in
+    --family)
+        mapfile -t COMPREPLY < <(compgen -W "$_cerebro_families" -- "$cur")
+        ;;
+    --disposition)
+        mapfile -t COMPREPLY < <(compgen -W "native served checked fixed refused missing" -- "$cur")
+        ;;
+    *)
+        if [[ $cur == -* ]]; then
+            mapfile -t COMPREPLY < <(compgen -W "--family --disposition --json --help" -- "$cur")
+        else
+            mapfile -t COMPREPLY < <(compgen -W \
+                "$("${COMP_WORDS[0]}" syscalls 2>/dev/null | awk '{ print $2 }')" -- "$cur")
+        fi
+        ;;
+    esac
+}
+
+_cerebro()
+{
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+
+    COMPREPLY=()
+    if ((COMP_CWORD == 1)); then
+        mapfile -t COMPREPLY < <(compgen -W "run ps doctor syscalls help --help --version" -- "$cur")
+        return
+    fi
+    case ${COMP_WORDS[1]} in
+    run) _cerebro_run ;;
+    syscalls) _cerebro_syscalls ;;
+    ps | doctor) mapfile -t COMPREPLY < <(compgen -W "--json --help" -- "$cur") ;;
+    help) mapfile -t COMPREPLY < <(compgen -W "run ps doctor syscalls" -- "$cur") ;;
+    esac
+}
+
+complete -F _cerebro cerebro

@@ -1,0 +1,84 @@
+/*
+ * fcntl(2): what the filter does not let through by itself.
+ */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "linux/file-internal.h"
+
+/* include/uapi/linux/fcntl.h; newer than the C library */
+#define COMMAND_DUPFD_QUERY   1027
+#define COMMAND_CREATED_QUERY 1028
+
+static struct pk_answer serve_dupfd(struct pk_request *request, unsigned fd_flags)
+{
+    int lowest = (int)request->args[2];
+
+    /* Not to be had inside the window: as any other descriptor. Negative ones are EINVAL there. */
+    if (lowest < 0 || lowest >= request->kernel->window_base + PK_WINDOW_SIZE)
+        return pk_native();
+    return file_duplicate(request, lowest, fd_flags);
+}
+
+static struct pk_answer refuse_lease(struct pk_request *request)
+{
+    return pk_denied(
+        request, -EINVAL,
+        "a lease could make the process kernel wait for the guest when it opens a file",
+        "it is never allowed", "lease on descriptor %d", (int)request->args[0]);
+}
+
+static struct pk_answer serve_fcntl(struct pk_request *request)
+{
+    switch ((int)request->args[1]) {
+    case F_DUPFD:
+        return serve_dupfd(request, 0);
+    case F_DUPFD_CLOEXEC:
+        return serve_dupfd(request, O_CLOEXEC);
+    case F_SETOWN:
+    case F_SETOWN_EX:
+    case F_SETSIG:
+        return linux_set_owner(request);
+    case F_SETLEASE:
+        return (int)request->args[2] == F_UNLCK ? pk_native() : refuse_lease(request);
+    /*
+     * The rest is about the descriptor itself. F_NOTIFY too: its signals go to the caller, about a
+     * directory that it holds open.
+     */
+    case F_GETFD:
+    case F_SETFD:
+    case F_GETFL:
+    case F_SETFL:
+    case F_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
+    case F_GETOWN:
+    case F_GETOWN_EX:
+    case F_GETSIG:
+    case F_GETLEASE:
+    case F_NOTIFY:
+    case COMMAND_DUPFD_QUERY:
+    case COMMAND_CREATED_QUERY:
+    case F_SETPIPE_SZ:
+    case F_GETPIPE_SZ:
+    case F_ADD_SEALS:
+    case F_GET_SEALS:
+    case F_GET_RW_HINT:
+    case F_SET_RW_HINT:
+    case F_GET_FILE_RW_HINT:
+    case F_SET_FILE_RW_HINT:
+        return pk_native();
+    default:
+        return pk_error(-EINVAL);
+    }
+}
+
+void file_set_fcntl_handlers(struct pk_kernel *kernel)
+{
+    static const struct linux_handler handlers[] = {{ABI_NR_fcntl, serve_fcntl}};
+
+    linux_set_handlers(kernel, handlers, array_length(handlers));
+}

@@ -1,0 +1,46 @@
+/*
+ * The Linux personality: handlers for the system calls of an unmodified x86-64 Linux program, the
+ * ELF loader's planning half, identity, and what exec changes. This header is the door; everything
+ * else of the room is in linux-internal.h.
+ *
+ * Threads: kernel thread only.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "core/context.h"
+#include "core/exec.h"
+#include "core/kernel.h"
+#include "vfs/vfs.h"
+
+/*
+ * Makes the personality's state, sets all handlers and kernel->personality. The VFS must be
+ * attached already. Returns 0 or -ENOMEM. linux_unregister() undoes it.
+ */
+int linux_register(struct pk_kernel *kernel);
+
+/*
+ * Frees the personality's state. To be called when the guest is gone, before pk_kernel_free() and
+ * vfs_free(). Harmless when linux_register() was not called or failed.
+ */
+void linux_unregister(struct pk_kernel *kernel);
+
+/*
+ * Plans the exec of the first program: resolves `path` (a guest path, relative to `cwd`; no search
+ * along PATH) with the permissions of `actor`, follows `#!`, parses ELF. Returns 0 with a plan that
+ * the caller owns, or a negative errno as execve(2) gives it, with `error` filled in.
+ */
+int linux_make_exec_plan(struct pk_kernel *kernel, const struct vfs_actor *actor,
+                         struct vfs_place *root, struct vfs_place *cwd, const char *path,
+                         struct pk_exec_plan **ret_plan, struct base_error *error);
+
+/*
+ * Makes the context of the first process (identity from kernel->config, program from `plan`) and
+ * registers it; the kernel owns it. `root` and `cwd` stay the caller's: the context takes
+ * references of its own. Returns 0 or -ENOMEM.
+ */
+int linux_first_context(struct pk_kernel *kernel, struct vfs_place *root, struct vfs_place *cwd,
+                        mode_t mask, const struct pk_exec_plan *plan,
+                        const struct pk_context **ret_context);

@@ -1,0 +1,251 @@
+/*
+ * Which sockets a guest may have, and the names of sockets.
+ *
+ * With --net none there are no internet sockets. socket() then fails with EAFNOSUPPORT, as on a
+ * kernel without the protocol: programs treat that as "this machine has no network" (redis goes on
+ * without the listener, audit and resolver libraries take their fallbacks), where EACCES makes many
+ * of them give up, and systemd's RestrictAddressFamilies= has made it the common answer.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "linux/net-internal.h"
+#include "linux/unix-names.h"
+
+#define TYPE_MASK 0xf /* SOCK_TYPE_MASK: the rest of a type argument are flags */
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+static const char off_rule[] = "network is off (--net none is the default)";
+static const char off_allow[] = "run with --net host";
+static const char never[] = "it is never allowed";
+
+int net_read_address(struct pk_request *request, uint64_t address, uint64_t length,
+                     struct net_address *ret_address)
+{
+    struct net_address copy = {.length = 0};
+    int r;
+
+    if ((int)length < 0 || (unsigned)length > sizeof(copy.storage))
+        return -EINVAL;
+    r = pk_read(request, address, &copy.storage, (unsigned)length);
+    if (r < 0)
+        return r;
+    copy.length = (socklen_t)length;
+    *ret_address = copy;
+    return 0;
+}
+
+static int integer_option(int fd, int option)
+{
+    int value;
+    socklen_t length = sizeof(value);
+
+    return getsockopt(fd, SOL_SOCKET, option, &value, &length) < 0 ? -errno : value;
+}
+
+int net_domain(int fd)
+{
+    return integer_option(fd, SO_DOMAIN);
+}
+
+int net_type(int fd)
+{
+    return integer_option(fd, SO_TYPE);
+}
+
+bool net_blocks(int fd)
+{
+    return !(fcntl(fd, F_GETFL) & O_NONBLOCK);
+}
+
+/* A socket that the guest did not make under these rules may have come with it or over another. */
+int net_check_domain(struct pk_request *request, int domain, struct pk_answer *ret_refusal)
+{
+    if (domain == AF_UNIX)
+        return 0;
+    if (domain != AF_INET && domain != AF_INET6) {
+        *ret_refusal = pk_denied(request, -EACCES, "only internet and local sockets are supported",
+                                 never, "use of a socket of address family %d", domain);
+        return -EACCES;
+    }
+    if (request->kernel->config.net == PK_NET_HOST)
+        return 0;
+    *ret_refusal = pk_denied(request, -ENETUNREACH, off_rule, off_allow, "use of the network");
+    return -ENETUNREACH;
+}
+
+static bool is_known_protocol(int type, int protocol)
+{
+    if (type == SOCK_STREAM)
+        return protocol == 0 || protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
+    return protocol == 0 || protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE ||
+           protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
+}
+
+/* Nothing but registers decides about an internet socket, so the host may make it. */
+static struct pk_answer internet_socket(struct pk_request *request, int type, int protocol)
+{
+    if (type == SOCK_RAW || type == SOCK_PACKET)
+        return pk_denied(request, -EPERM, "raw sockets read and forge the host's traffic", never,
+                         "raw socket");
+    if (request->kernel->config.net != PK_NET_HOST)
+        return pk_denied(request, -EAFNOSUPPORT, off_rule, off_allow, "internet socket");
+    if (type != SOCK_STREAM && type != SOCK_DGRAM)
+        return pk_error(-ESOCKTNOSUPPORT);
+    return is_known_protocol(type, protocol) ? pk_native() : pk_error(-EPROTONOSUPPORT);
+}
+
+/* The C library and others ask these while looking around; a line for the user would be noise. */
+static struct pk_answer netlink_socket(struct pk_request *request, int protocol)
+{
+    static const char rule[] = "netlink speaks with the host's kernel";
+
+    if (protocol == NETLINK_ROUTE || protocol == NETLINK_AUDIT ||
+        protocol == NETLINK_KOBJECT_UEVENT || protocol == NETLINK_SELINUX)
+        return linux_denied_quietly(request, -EAFNOSUPPORT, rule, "netlink socket, protocol %d",
+                                    protocol);
+    return pk_denied(request, -EAFNOSUPPORT, rule, never, "netlink socket, protocol %d", protocol);
+}
+
+/* Datagrams name their receiver in memory that nobody can check: see emit_socket() of the filter.
+ */
+static struct pk_answer local_socket(struct pk_request *request, int type)
+{
+    if ((type == SOCK_DGRAM || type == SOCK_RAW) && !request->kernel->config.unix_isolated)
+        return linux_denied_quietly(request, -ESOCKTNOSUPPORT,
+                                    "local datagrams need a network namespace of their own",
+                                    "local datagram socket");
+    return pk_native();
+}
+
+static struct pk_answer do_socket(struct pk_request *request)
+{
+    int domain = (int)request->args[0];
+    int type = (int)request->args[1] & TYPE_MASK;
+    int protocol = (int)request->args[2];
+
+    switch (domain) {
+    case AF_UNIX:
+        return local_socket(request, type);
+    case AF_INET:
+    case AF_INET6:
+        return internet_socket(request, type, protocol);
+    case AF_NETLINK:
+        return netlink_socket(request, protocol);
+    case AF_PACKET:
+        return pk_denied(request, -EPERM, "raw sockets read and forge the host's traffic", never,
+                         "packet socket");
+    default:
+        return pk_denied(request, -EAFNOSUPPORT, "only internet and local sockets are supported",
+                         never, "socket of address family %d", domain);
+    }
+}
+
+/* Installs both ends; the guest's memory is known to be writable before anything is installed. */
+static struct pk_answer hand_pair(struct pk_request *request, const int pair[2], unsigned fd_flags)
+{
+    int numbers[2];
+    int r = pk_read(request, request->args[3], numbers, sizeof(numbers));
+
+    r = r < 0 ? r : pk_write(request, request->args[3], numbers, sizeof(numbers));
+    for (int i = 0; r >= 0 && i < 2; i++)
+        r = numbers[i] = pk_add_fd(request, pair[i], -1, fd_flags);
+    r = r < 0 ? r : pk_write(request, request->args[3], numbers, sizeof(numbers));
+    return pk_value(r < 0 ? r : 0);
+}
+
+/*
+ * A pair of datagram sockets could be used to send to any name of the host. Sequenced packets keep
+ * the borders of messages as well; the difference is that the end of one side is seen by the other.
+ */
+static struct pk_answer packet_pair(struct pk_request *request)
+{
+    int flags = (int)request->args[1] & ~TYPE_MASK;
+    struct pk_answer answer;
+    int pair[2];
+
+    if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
+        return pk_error(-EINVAL);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | (flags & SOCK_NONBLOCK), 0, pair) < 0)
+        return pk_error(-errno);
+    answer = hand_pair(request, pair, flags & SOCK_CLOEXEC ? O_CLOEXEC : 0);
+    base_close(pair[0]);
+    base_close(pair[1]);
+    return answer;
+}
+
+static struct pk_answer do_socketpair(struct pk_request *request)
+{
+    int type = (int)request->args[1] & TYPE_MASK;
+
+    if ((int)request->args[0] != AF_UNIX)
+        return pk_error((int)request->args[0] == AF_INET || (int)request->args[0] == AF_INET6
+                            ? -EOPNOTSUPP
+                            : -EAFNOSUPPORT);
+    if ((type == SOCK_DGRAM || type == SOCK_RAW) && !request->kernel->config.unix_isolated)
+        return packet_pair(request);
+    return pk_native();
+}
+
+/* Writes an address and its length as move_addr_to_user() of the kernel does. */
+static int write_address(struct pk_request *request, const struct net_address *address)
+{
+    int room;
+    int r = pk_read(request, request->args[2], &room, sizeof(room));
+
+    if (r < 0)
+        return r;
+    if (room < 0)
+        return -EINVAL;
+    if ((socklen_t)room > address->length)
+        room = (int)address->length;
+    r = pk_write(request, request->args[1], &address->storage, (size_t)room);
+    return r < 0 ? r : pk_write(request, request->args[2], &address->length, sizeof(int));
+}
+
+static struct pk_answer show_name(struct pk_request *request, bool peer)
+{
+    cleanup_close int fd = pk_get_fd(request, (int)request->args[0]);
+    struct net_address address = {.length = sizeof(address.storage)};
+    int r;
+
+    if (fd < 0)
+        return pk_error(fd);
+    r = peer ? getpeername(fd, &address.any, &address.length)
+             : getsockname(fd, &address.any, &address.length);
+    if (r < 0)
+        return pk_error(-errno);
+    if (address.any.sa_family == AF_UNIX)
+        unix_to_guest(request, fd, peer, &address);
+    return pk_value(write_address(request, &address));
+}
+
+static struct pk_answer do_getsockname(struct pk_request *request)
+{
+    return show_name(request, false);
+}
+
+static struct pk_answer do_getpeername(struct pk_request *request)
+{
+    return show_name(request, true);
+}
+
+int linux_register_network(struct pk_kernel *kernel)
+{
+    static const struct linux_handler handlers[] = {
+        {ABI_NR_socket, do_socket},           {ABI_NR_socketpair, do_socketpair},
+        {ABI_NR_getsockname, do_getsockname}, {ABI_NR_getpeername, do_getpeername},
+        {ABI_NR_connect, net_do_connect},     {ABI_NR_bind, net_do_bind},
+        {ABI_NR_sendto, net_do_sendto},
+    };
+
+    linux_set_handlers(kernel, handlers, array_length(handlers));
+    return 0;
+}

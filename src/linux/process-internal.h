@@ -1,0 +1,14 @@
+/* Shared by the files about processes and signals. */
+#pragma once
+
+#include "linux/linux-internal.h"
+
+/*
+ * True when a process group was made by a member of the tree that still lives, so that no stranger
+ * is in it (short of a process of the same session joining on purpose).
+ */
+bool process_group_is_ours(struct pk_kernel *kernel, pid_t group);
+
+/* The process (or thread) number behind a pidfd of ours; -ESRCH when it ended, -EBADF when it is
+ * no pidfd. */
+int process_of_pidfd(int pidfd);

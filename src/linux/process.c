@@ -1,0 +1,183 @@
+/*
+ * Calls about processes: only those of the tree can be named, and no guest gets namespaces or a
+ * seccomp filter of its own.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "linux/process-internal.h"
+
+#define CLONE_NEW_ANY                                                                             \
+    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | \
+     CLONE_NEWNET)
+#define CLONE_NEWTIME_BIT 0x80u /* unshare and setns only: in clone it is part of the signal */
+
+/* ioprio_set(2); <linux/ioprio.h> names them. */
+#define IOPRIO_PROCESS 1
+#define IOPRIO_GROUP   2
+
+static const char namespace_rule[] = "namespaces of its own would give a guest new rights";
+static const char never[] = "it is never allowed";
+
+/* A call whose pid argument may be 0 (the caller) or a member of the tree. */
+static struct pk_answer for_member(struct pk_request *request, pid_t pid)
+{
+    if (pid == 0 || pid == request->task->tid || pid == request->task->process->pid ||
+        pk_pid_is_ours(request->kernel, pid))
+        return pk_native();
+    return pk_error(pid < 0 ? -EINVAL : -ESRCH);
+}
+
+static struct pk_answer for_member_arg0(struct pk_request *request)
+{
+    return for_member(request, (pid_t)request->args[0]);
+}
+
+static struct pk_answer do_pidfd_open(struct pk_request *request)
+{
+    if ((pid_t)request->args[0] <= 0)
+        return pk_error(-EINVAL);
+    return for_member_arg0(request);
+}
+
+/*
+ * The filter lets threads, forks and vforks pass; what arrives shares the working directory between
+ * two processes (CLONE_FS without CLONE_THREAD). The host does share its own, which no guest path
+ * is resolved with; the guest's is copied as by fork().
+ */
+static struct pk_answer do_clone(struct pk_request *request)
+{
+    if (request->args[0] & (CLONE_NEW_ANY | CLONE_PTRACE))
+        return pk_denied(request, -EPERM, namespace_rule, never, "clone with flags 0x%lx",
+                         (unsigned long)request->args[0]);
+    pk_note(request, "working directory copied, not shared");
+    return pk_native();
+}
+
+static struct pk_answer do_unshare(struct pk_request *request)
+{
+    if (request->args[0] & (CLONE_NEW_ANY | CLONE_NEWTIME_BIT))
+        return pk_denied(request, -EPERM, namespace_rule, never, "unshare of namespaces (0x%lx)",
+                         (unsigned long)request->args[0]);
+    return pk_native();
+}
+
+static struct pk_answer do_setns(struct pk_request *request)
+{
+    return pk_denied(request, -EPERM, namespace_rule, never, "setns");
+}
+
+/*
+ * EINVAL is what a kernel without seccomp filters answers: programs that merely harden themselves
+ * (man, OpenSSH, tor) go on without. A filter of the guest's own would apply to the loader, too.
+ */
+static struct pk_answer do_seccomp(struct pk_request *request)
+{
+    return linux_denied_quietly(request, -EINVAL, "a guest cannot install seccomp filters",
+                                "seccomp(%u)", (unsigned)request->args[0]);
+}
+
+/* Setting something on each member of a group that strangers may be in. */
+struct priority_change {
+    struct pk_request *request;
+    pid_t group; /* 0: all of the tree */
+    int value;
+    unsigned found;
+    int error;
+};
+
+static int change_priority(pid_t pid, void *user)
+{
+    struct priority_change *change = user;
+
+    if ((change->group && getpgid(pid) != change->group) ||
+        !pk_pid_is_ours(change->request->kernel, pid))
+        return 0;
+    change->found++;
+    if (getpriority(PRIO_PROCESS, (id_t)pid) > change->value)
+        change->error = -EACCES;
+    else if (setpriority(PRIO_PROCESS, (id_t)pid, change->value) < 0)
+        change->error = -errno;
+    return 0;
+}
+
+/*
+ * For groups and users the process kernel visits the members of the tree. Raising a priority is not
+ * done for the guest: the process kernel may have rights that the guest has not.
+ */
+static struct pk_answer set_priority_of_many(struct pk_request *request, pid_t group)
+{
+    struct priority_change change = {
+        .request = request, .group = group, .value = (int)request->args[2]};
+
+    pk_for_each_process(request->kernel, change_priority, &change);
+    if (change.found == 0)
+        return pk_error(-ESRCH);
+    return pk_value(change.error);
+}
+
+static struct pk_answer do_setpriority(struct pk_request *request)
+{
+    pid_t who = (pid_t)request->args[1];
+
+    switch ((int)request->args[0]) {
+    case PRIO_PROCESS:
+        return for_member(request, who);
+    case PRIO_PGRP:
+        return set_priority_of_many(request, who ? who : getpgid(request->task->process->pid));
+    case PRIO_USER:
+        if (who != 0 && (uid_t)who != request->context->identity.uid)
+            return pk_error(-ESRCH);
+        return set_priority_of_many(request, 0);
+    default:
+        return pk_error(-EINVAL);
+    }
+}
+
+/* Reading: groups and users give one small number, the highest priority among them. */
+static struct pk_answer do_getpriority(struct pk_request *request)
+{
+    if ((int)request->args[0] == PRIO_PROCESS)
+        return for_member(request, (pid_t)request->args[1]);
+    return pk_native();
+}
+
+static struct pk_answer do_ioprio_set(struct pk_request *request)
+{
+    pid_t who = (pid_t)request->args[1];
+
+    if ((int)request->args[0] == IOPRIO_PROCESS)
+        return for_member(request, who);
+    if ((int)request->args[0] == IOPRIO_GROUP &&
+        process_group_is_ours(request->kernel, who ? who : getpgid(request->task->process->pid)))
+        return pk_native();
+    return pk_error(-EPERM);
+}
+
+int linux_register_process(struct pk_kernel *kernel)
+{
+    static const struct linux_handler handlers[] = {
+        {ABI_NR_pidfd_open, do_pidfd_open},
+        {ABI_NR_clone, do_clone},
+        {ABI_NR_unshare, do_unshare},
+        {ABI_NR_setns, do_setns},
+        {ABI_NR_seccomp, do_seccomp},
+        {ABI_NR_setpriority, do_setpriority},
+        {ABI_NR_getpriority, do_getpriority},
+        {ABI_NR_ioprio_set, do_ioprio_set},
+        {ABI_NR_sched_setparam, for_member_arg0},
+        {ABI_NR_sched_setscheduler, for_member_arg0},
+        {ABI_NR_sched_setattr, for_member_arg0},
+        {ABI_NR_sched_setaffinity, for_member_arg0},
+        {ABI_NR_migrate_pages, for_member_arg0},
+        {ABI_NR_move_pages, for_member_arg0},
+        {ABI_NR_get_robust_list, for_member_arg0},
+    };
+
+    linux_set_handlers(kernel, handlers, array_length(handlers));
+    return 0;
+}

@@ -1,0 +1,135 @@
+/*
+ * The first guest process, from its fork to its exec of the loader. It shares the reaper's memory
+ * (vfork), so it only writes its own stack.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "trap/trap-internal.h"
+
+#define SIGNALS 64
+
+static _Noreturn void fail(const struct child_plan *plan, enum child_stage stage, int error)
+{
+    struct child_report report = {.stage = (int)stage, .error = error, .listener = -1};
+
+    send(plan->link_fd, &report, sizeof(report), MSG_NOSIGNAL);
+    _exit(127);
+}
+
+/* The context id travels in a limit that the host ignores; see core/context.h. */
+static int set_context(uint64_t id)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_LOCKS, &limit) < 0)
+        return -errno;
+    limit.rlim_cur = id;
+    return setrlimit(RLIMIT_LOCKS, &limit) < 0 ? -errno : 0;
+}
+
+
+static void set_signals(const struct child_plan *plan)
+{
+    const sigset_t *ignored = plan->start->ignored;
+    struct sigaction action = {0};
+
+    sigemptyset(&action.sa_mask);
+    for (int number = 1; number <= SIGNALS; number++) {
+        action.sa_handler = ignored && sigismember(ignored, number) == 1 ? SIG_IGN : SIG_DFL;
+        sigaction(number, &action, NULL);
+    }
+    sigprocmask(SIG_SETMASK, &plan->mask, NULL);
+}
+
+static int tie_to_parent(const struct child_plan *plan)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return getppid() == plan->reaper ? 0 : -ESRCH;
+}
+
+static int no_new_privileges(void)
+{
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+static int set_up(const struct child_plan *plan)
+{
+    int r;
+
+    /* A group that has ended in the meantime is no reason to fail: then a new one will do. */
+    if (setpgid(0, plan->start->process_group) < 0)
+        setpgid(0, 0);
+    r = set_context(plan->context_id);
+    if (r < 0)
+        return r;
+    set_signals(plan);
+    /* The supervisor takes over the listener from outside, as a tracer would. */
+    if (prctl(PR_SET_DUMPABLE, 1) < 0 || chdir("/") < 0)
+        return -errno;
+    return 0;
+}
+
+/* The exec reads its path from where every later exec will have it, too. */
+static int map_path_page(const struct child_plan *plan)
+{
+    void *page = mmap((void *)LOADER_PATH_PAGE, LOADER_PAGE_SIZE, PROT_READ,
+                      MAP_PRIVATE | MAP_FIXED, plan->loader_fd, plan->loader_path_offset);
+
+    return page == MAP_FAILED ? -errno : 0;
+}
+
+static int install_filter(const struct child_plan *plan)
+{
+    long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, plan->filter_flags, plan->program);
+
+    return fd < 0 ? -errno : (int)fd;
+}
+
+/* Behind the filter only calls that it lets through: send and recv with a connected peer are. */
+static void hand_over_listener(const struct child_plan *plan, int listener)
+{
+    struct child_report report = {.stage = CHILD_EXEC, .listener = listener, .pid = getpid()};
+    char go;
+
+    if (write(plan->link_fd, &report, sizeof(report)) != (ssize_t)sizeof(report) ||
+        read(plan->link_fd, &go, 1) != 1)
+        _exit(127);
+}
+
+static void check(const struct child_plan *plan, enum child_stage stage, int result)
+{
+    if (result < 0)
+        fail(plan, stage, result);
+}
+
+void child_main(const struct child_plan *plan)
+{
+    const struct trap_start *start = plan->start;
+    struct child_report report = {.stage = CHILD_EXEC, .listener = -1};
+    int listener;
+
+    check(plan, CHILD_SETUP, tie_to_parent(plan));
+    check(plan, CHILD_SETUP, set_up(plan));
+    check(plan, CHILD_PREPARE, start->prepare ? start->prepare(start->prepare_user) : 0);
+    check(plan, CHILD_LOADER, map_path_page(plan));
+    check(plan, CHILD_WALLS, walls_enter_namespaces(plan));
+    /* A change of capabilities resets what the end of our parent does to us. */
+    check(plan, CHILD_SETUP, tie_to_parent(plan));
+    check(plan, CHILD_WALLS, no_new_privileges());
+    check(plan, CHILD_WALLS, walls_restrict(plan->walls));
+    listener = install_filter(plan);
+    check(plan, CHILD_FILTER, listener);
+    hand_over_listener(plan, listener);
+    syscall(SYS_execve, pending_path(0), start->argv, start->envp);
+    report.error = -errno;
+    (void)!write(plan->link_fd, &report, sizeof(report));
+    _exit(127);
+}

@@ -1,0 +1,54 @@
+/*
+ * Shared by filter.c (which call goes where), filter-rules.c (what a rule looks at) and
+ * filter-commands.c (the rules that are lists of commands).
+ */
+#pragma once
+
+#include <linux/seccomp.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi/filter_plan.h"
+#include "trap/bpf.h"
+#include "trap/filter.h"
+
+#define VERDICT_NATIVE        SECCOMP_RET_ALLOW
+#define VERDICT_SERVE         SECCOMP_RET_USER_NOTIF
+#define VERDICT_ERRNO(errnum) (SECCOMP_RET_ERRNO | (uint32_t)(errnum))
+
+/* What happens to a call number. Calls with equal actions share one piece of program. */
+struct filter_action {
+    enum abi_rule rule; /* ABI_RULE_NONE: `verdict`, whatever the arguments */
+    uint32_t verdict;
+    int nr; /* the call, for a rule that treats several calls differently; else 0 */
+};
+
+/*
+ * What a rule comes down to for this call under this configuration: often a constant, or a simpler
+ * rule. Fewer different actions make a shorter program.
+ */
+struct filter_action filter_simplify(const struct filter_config *config, enum abi_rule rule,
+                                     int nr);
+
+/* Appends the piece of program for an action. Every way through it ends in a verdict. */
+void filter_emit(struct bpf_code *code, const struct filter_config *config,
+                 const struct filter_action *action);
+
+/* What the function of a rule needs. */
+struct filter_emitter {
+    struct bpf_code *code;
+    const struct filter_config *config;
+    int nr; /* as in struct filter_action */
+};
+
+/*
+ * Is this argument a descriptor number in the window? Replaces the accumulator. Neither label may
+ * be BPF_NEXT.
+ */
+void filter_branch_on_window(const struct filter_emitter *e, unsigned argument, bpf_label inside,
+                             bpf_label outside);
+
+/* The rules prctl, ioctl and fcntl: lists of commands. */
+void filter_emit_prctl(const struct filter_emitter *e);
+void filter_emit_ioctl(const struct filter_emitter *e);
+void filter_emit_fcntl(const struct filter_emitter *e);

@@ -1,0 +1,137 @@
+/*
+ * Execs that were decided but have not reached the loader yet, by process and token. A record goes
+ * stale when the host's own execve fails afterwards (E2BIG, ENOMEM), or when the thread is killed.
+ * A thread has at most one, so the next exec of the same thread recycles it; those of dead processes
+ * are swept.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "core/exec.h"
+#include "trap/trap-internal.h"
+
+#define SWEEP_FIRST    64
+#define OLD_NS         60000000000ULL /* no exec takes longer between decision and loader */
+
+struct pending_exec {
+    pid_t pid;
+    pid_t tid;
+    unsigned token;
+    uint64_t added_ns;
+    struct pk_exec_plan *plan;
+};
+
+static void pending_free(struct trap *trap, struct pending_exec *pending)
+{
+    map_remove2(&trap->pending, (uint64_t)pending->pid, pending->token);
+    pk_exec_plan_free(pending->plan);
+    free(pending);
+}
+
+/*
+ * A thread that has won an exec lives on under the number of its process, so the end of the thread
+ * alone proves nothing until the record is old.
+ */
+static bool is_stale(const struct pending_exec *pending)
+{
+    if (kill(pending->pid, 0) < 0 && errno == ESRCH)
+        return true;
+    return io_now_ns() - pending->added_ns > OLD_NS &&
+           syscall(SYS_tgkill, pending->pid, pending->tid, 0) < 0;
+}
+
+static void sweep(struct trap *trap)
+{
+    struct map_slot *slot;
+    size_t cursor = 0;
+
+    while ((slot = map_next(&trap->pending, &cursor))) {
+        struct pending_exec *pending = slot->value;
+
+        if (is_stale(pending))
+            pending_free(trap, pending);
+    }
+    trap->pending_sweep_at = trap->pending.count * 2 + SWEEP_FIRST;
+}
+
+/*
+ * The lowest token that is free or this thread's own. When all are taken the first is recycled:
+ * sixty-four threads of one process in an exec at the same time, of which one can win.
+ */
+static unsigned choose_token(struct trap *trap, pid_t pid, pid_t tid)
+{
+    for (unsigned token = 0; token < LOADER_TOKENS; token++) {
+        struct pending_exec *pending = map_get2(&trap->pending, (uint64_t)pid, token);
+
+        if (pending == NULL || pending->tid == tid)
+            return token;
+    }
+    return 0;
+}
+
+static int set(struct trap *trap, pid_t pid, pid_t tid, unsigned token, struct pk_exec_plan *plan)
+{
+    struct pending_exec *pending = calloc(1, sizeof(*pending));
+
+    if (pending == NULL)
+        return -ENOMEM;
+    *pending = (struct pending_exec){
+        .pid = pid, .tid = tid, .token = token, .added_ns = io_now_ns()};
+    if (map_set2(&trap->pending, (uint64_t)pid, token, pending) < 0) {
+        free(pending);
+        return -ENOMEM;
+    }
+    pending->plan = plan;
+    return (int)token;
+}
+
+int pending_add(struct trap *trap, pid_t pid, pid_t tid, struct pk_exec_plan *plan)
+{
+    struct pending_exec *old;
+    unsigned token;
+    int r;
+
+    if (trap->pending.count >= trap->pending_sweep_at)
+        sweep(trap);
+    token = choose_token(trap, pid, tid);
+    old = map_get2(&trap->pending, (uint64_t)pid, token);
+    if (old)
+        pending_free(trap, old);
+    r = set(trap, pid, tid, token, plan);
+    if (r < 0)
+        pk_exec_plan_free(plan);
+    return r;
+}
+
+struct pk_exec_plan *pending_take(struct trap *trap, pid_t pid, uint64_t token)
+{
+    struct pending_exec *pending = map_get2(&trap->pending, (uint64_t)pid, token);
+    struct pk_exec_plan *plan;
+
+    if (pending == NULL)
+        return NULL;
+    plan = take_ptr(pending->plan);
+    pending_free(trap, pending);
+    return plan;
+}
+
+void pending_put_back(struct trap *trap, pid_t pid, unsigned token, struct pk_exec_plan *plan)
+{
+    if (map_get2(&trap->pending, (uint64_t)pid, token) || set(trap, pid, pid, token, plan) < 0)
+        pk_exec_plan_free(plan);
+}
+
+void pending_free_all(struct trap *trap)
+{
+    struct map_slot *slot;
+    size_t cursor = 0;
+
+    while ((slot = map_next(&trap->pending, &cursor)))
+        pending_free(trap, slot->value);
+    map_free(&trap->pending);
+}

@@ -1,0 +1,392 @@
+/*
+ * Start and end of a guest: loader, filter, reaper, first process, listener.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "core/context.h"
+#include "core/exec.h"
+#include "trap/filter.h"
+#include "trap/trap-internal.h"
+
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS /* include/uapi/linux/seccomp.h, 6.6 */
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS  SECCOMP_IOW(4, __u64)
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
+#endif
+
+#define END_PATIENCE_MS 11000
+
+/* Everything of a start that is needed until the first process runs. */
+struct starting {
+    struct trap *trap;
+    const struct trap_start *start;
+    struct base_error *error;
+    struct trap_walls walls;
+    struct sock_fprog program;
+    struct child_plan plan;
+    struct pk_exec_plan *exec_plan; /* until it is pending */
+    int link_fd;      /* our end */
+    int failed_stage; /* enum child_stage; -1: none */
+    bool ipc_isolated, unix_isolated; /* as the caller had them */
+};
+
+/*
+ * The wake-up: see notify.c. The pointer can only come from this process or from one that may
+ * signal it, that is the same user's and no guest's (the filter sees to that).
+ */
+static void on_wake_up(int signal, siginfo_t *info, void *context)
+{
+    (void)signal;
+    (void)context;
+    if (info->si_code == SI_QUEUE && info->si_pid == getpid() && info->si_value.sival_ptr)
+        ((union trap_notice *)info->si_value.sival_ptr)->notif.flags = 1;
+}
+
+static void take_signals(struct trap *trap)
+{
+    struct sigaction action = {.sa_sigaction = on_wake_up, .sa_flags = SA_SIGINFO};
+    sigset_t child;
+
+    sigemptyset(&action.sa_mask);
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    pthread_sigmask(SIG_BLOCK, &child, &trap->old_mask);
+    sigaction(TRAP_SIGNAL, &action, &trap->old_action);
+    trap->signals_taken = true;
+}
+
+static void give_signals_back(struct trap *trap)
+{
+    if (!trap->signals_taken)
+        return;
+    sigaction(TRAP_SIGNAL, &trap->old_action, NULL);
+    pthread_sigmask(SIG_SETMASK, &trap->old_mask, NULL);
+}
+
+static struct trap *allocate(struct pk_kernel *kernel, const struct trap_features *features)
+{
+    struct trap *trap = calloc(1, sizeof(*trap));
+
+    if (trap == NULL)
+        return NULL;
+    trap->kernel = kernel;
+    trap->features = *features;
+    trap->listener = -1;
+    trap->self = getpid();
+    trap->kernel_tid = gettid();
+    trap->reaper = -1;
+    trap->status_fd = -1;
+    trap->loader_fd = -1;
+    list_init(&trap->held);
+    take_signals(trap);
+    /* Nobody looks into the process kernel, and orphans of a dead reaper stay descendants. */
+    trap->was_dumpable = prctl(PR_GET_DUMPABLE) == 1;
+    prctl(PR_SET_DUMPABLE, 0);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    return trap;
+}
+
+static int build_filter(struct starting *starting)
+{
+    struct pk_kernel *kernel = starting->trap->kernel;
+    struct filter_config config;
+    int r;
+
+    filter_config_of(&kernel->config, kernel->window_base, &config);
+    r = filter_build(&config, &starting->program, NULL);
+    return r < 0 ? base_fail(starting->error, r, "please report this", "cannot build the filter")
+                 : 0;
+}
+
+static unsigned filter_flags(const struct trap_features *features)
+{
+    unsigned flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+
+    if (features->wait_killable)
+        flags |= SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    return flags;
+}
+
+static void fill_plan(struct starting *starting, int link_fd, int status_fd, int proc_fd)
+{
+    struct trap *trap = starting->trap;
+    const struct trap_start *start = starting->start;
+
+    starting->plan = (struct child_plan){
+        .start = start,
+        .program = &starting->program,
+        .walls = &starting->walls,
+        .loader_path = trap->loader_path,
+        .loader_dir = trap->loader_dir,
+        .context_id = start->context->id,
+        .mask = start->mask ? *start->mask : trap->old_mask,
+        .filter_flags = filter_flags(&trap->features),
+        .loader_fd = trap->loader_fd,
+        .loader_path_offset = trap->loader_path_offset,
+        .link_fd = link_fd,
+        .status_fd = status_fd,
+        .proc_fd = proc_fd,
+        .supervisor = trap->self,
+    };
+}
+
+/* The reaper lets no signal disturb it, and the first process gets the mask it is meant to have. */
+static pid_t fork_reaper(struct starting *starting)
+{
+    sigset_t all;
+    sigset_t old;
+    pid_t pid;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    pid = fork();
+    if (pid == 0) {
+        close(starting->link_fd);
+        close(starting->trap->status_fd);
+        reaper_main(&starting->plan);
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return pid < 0 ? -errno : pid;
+}
+
+static int start_reaper(struct starting *starting)
+{
+    struct trap *trap = starting->trap;
+    cleanup_close int theirs = -1;
+    cleanup_close int status = -1;
+    cleanup_close int proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fds[2];
+
+    if (proc_fd < 0)
+        return base_fail(starting->error, errno, "mount /proc", "cannot open /proc: %s",
+                         strerror(errno));
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+        return base_fail(starting->error, errno, NULL, "cannot make a socket pair");
+    starting->link_fd = fds[0];
+    theirs = fds[1];
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return base_fail(starting->error, errno, NULL, "cannot make a pipe");
+    trap->status_fd = fds[0];
+    status = fds[1];
+    fill_plan(starting, theirs, status, proc_fd);
+    trap->reaper = fork_reaper(starting);
+    if (trap->reaper < 0)
+        return base_fail(starting->error, trap->reaper, NULL, "cannot fork: %s",
+                         strerror(-trap->reaper));
+    return 0;
+}
+
+static const char *stage_text(int stage)
+{
+    switch (stage) {
+    case CHILD_FORK:
+        return "cannot make the first process";
+    case CHILD_PREPARE:
+        return "cannot set the limits";
+    case CHILD_WALLS:
+        return "cannot put up the walls (namespaces, Landlock)";
+    case CHILD_LOADER:
+        return "cannot map the loader";
+    case CHILD_FILTER:
+        return "cannot install the filter";
+    case CHILD_EXEC:
+        return "cannot start the loader";
+    default:
+        return "cannot set up the first process";
+    }
+}
+
+/* Receives one report. Returns 0, -EPIPE at its end, or what the report says. */
+static int receive(struct starting *starting, struct child_report *report)
+{
+    ssize_t n;
+
+    do
+        n = recv(starting->link_fd, report, sizeof(*report), 0);
+    while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)sizeof(*report))
+        return -EPIPE;
+    if (report->error == 0)
+        return 0;
+    starting->failed_stage = report->stage;
+    return base_fail(starting->error, report->error, "see: cerebro doctor", "%s: %s",
+                     stage_text(report->stage), strerror(-report->error));
+}
+
+static int take_listener(struct trap *trap, const struct child_report *report)
+{
+    cleanup_close int pidfd = (int)syscall(SYS_pidfd_open, report->pid, 0);
+    uint64_t flags = SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP;
+
+    if (pidfd < 0)
+        return -errno;
+    trap->listener = (int)syscall(SYS_pidfd_getfd, pidfd, report->listener, 0);
+    if (trap->listener < 0)
+        return -errno;
+    if (trap->features.sync_wake_up)
+        ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags);
+    return 0;
+}
+
+/* Takes the listener over and waits until the loader has been started, or has not. */
+static int meet_first(struct starting *starting)
+{
+    struct trap *trap = starting->trap;
+    struct child_report report;
+    int r = receive(starting, &report);
+
+    if (r == -EPIPE)
+        return base_fail(starting->error, ESRCH, NULL, "the first process was killed");
+    if (r == 0)
+        r = take_listener(trap, &report);
+    if (r < 0)
+        return base_fail(starting->error, r, "see: cerebro doctor",
+                         "cannot take over the filter's listener: %s", strerror(-r));
+    trap->kernel->root_pid = report.pid;
+    r = pending_add(trap, report.pid, report.pid, take_ptr(starting->exec_plan));
+    if (r < 0)
+        return base_fail(starting->error, r, NULL, "no memory for the first program");
+    if (write(starting->link_fd, "", 1) != 1)
+        return base_fail(starting->error, errno, NULL, "the first process was killed");
+    r = receive(starting, &report);
+    return r == -EPIPE ? 0 : r;
+}
+
+/* Waits for the reaper, which ends after everybody else. */
+static void end_tree(struct trap *trap)
+{
+    struct pollfd status = {.fd = trap->status_fd, .events = POLLIN};
+
+    if (trap->reaper <= 0)
+        return;
+    kill(trap->reaper, TRAP_SIGNAL);
+    while (!trap->tree_gone && poll(&status, 1, END_PATIENCE_MS) != 0)
+        trap->tree_gone = !trap_read_status(trap);
+    if (!trap->tree_gone)
+        kill(trap->reaper, SIGKILL);
+    while (waitpid(trap->reaper, NULL, 0) < 0 && errno == EINTR)
+        ;
+    trap->reaper = -1;
+}
+
+/* The filter may let more through where the host cannot be reached anyway. */
+static void tell_isolation(struct starting *starting, bool ipc, bool unix_names)
+{
+    struct pk_config *config = &starting->trap->kernel->config;
+
+    config->ipc_isolated = starting->ipc_isolated || ipc;
+    config->unix_isolated = starting->unix_isolated || unix_names;
+}
+
+static int start_processes(struct starting *starting)
+{
+    const struct trap_walls *walls = &starting->walls;
+    int r;
+
+    tell_isolation(starting, walls->namespaces, walls->network_namespace);
+    r = build_filter(starting);
+    if (r == 0)
+        r = start_reaper(starting);
+    return r < 0 ? r : meet_first(starting);
+}
+
+/* A probe cannot foresee everything: what only failed to be walled in starts without namespaces. */
+static bool give_up_namespaces(struct starting *starting)
+{
+    struct trap *trap = starting->trap;
+
+    if (starting->failed_stage != CHILD_WALLS || !starting->walls.namespaces ||
+        starting->start->require_walls)
+        return false;
+    end_tree(trap);
+    base_close(take_fd(&trap->status_fd));
+    base_close(take_fd(&starting->link_fd));
+    filter_free(&starting->program);
+    starting->program = (struct sock_fprog){0};
+    starting->walls.namespaces = false;
+    starting->walls.network_namespace = false;
+    starting->failed_stage = -1;
+    trap->tree_gone = false;
+    trap->first_ended = false;
+    if (starting->error)
+        *starting->error = (struct base_error){0};
+    return true;
+}
+
+static int start_all(struct starting *starting)
+{
+    int r = loader_file_open(starting->trap, starting->start->loader_path, starting->error);
+
+    if (r == 0)
+        r = walls_plan(starting->trap, starting->start, &starting->walls, starting->error);
+    if (r == 0)
+        r = start_processes(starting);
+    if (r < 0 && give_up_namespaces(starting))
+        r = start_processes(starting);
+    return r;
+}
+
+int trap_new(struct pk_kernel *kernel, const struct trap_features *features,
+             const struct trap_start *start, struct trap **ret_trap, struct base_error *error)
+{
+    struct starting starting = {.start = start,
+                                .error = error,
+                                .walls = {.landlock_ruleset = -1},
+                                .exec_plan = start->plan,
+                                .link_fd = -1,
+                                .failed_stage = -1,
+                                .ipc_isolated = kernel->config.ipc_isolated,
+                                .unix_isolated = kernel->config.unix_isolated};
+    int r;
+
+    starting.trap = allocate(kernel, features);
+    r = starting.trap ? start_all(&starting)
+                      : base_fail(error, ENOMEM, NULL, "no memory to start the program");
+    walls_release(&starting.walls);
+    filter_free(&starting.program);
+    base_close(starting.link_fd);
+    pk_exec_plan_free(starting.exec_plan);
+    if (r < 0)
+        trap_free(starting.trap);
+    else
+        *ret_trap = starting.trap;
+    return r;
+}
+
+void trap_free(struct trap *trap)
+{
+    if (trap == NULL)
+        return;
+    end_tree(trap);
+    park_stop(trap);
+    while (!list_is_empty(&trap->held)) {
+        struct trap_held *held = list_entry(trap->held.next, struct trap_held, node);
+
+        list_remove(&held->node);
+        free(held);
+    }
+    pending_free_all(trap);
+    journal_free_all(trap);
+    base_close(trap->listener);
+    base_close(trap->status_fd);
+    base_close(trap->loader_fd);
+    if (trap->loader_path)
+        loader_file_remove(trap->loader_path, trap->loader_dir);
+    free(trap->loader_path);
+    free(trap->loader_dir);
+    if (trap->was_dumpable)
+        prctl(PR_SET_DUMPABLE, 1);
+    give_signals_back(trap);
+    free(trap);
+}

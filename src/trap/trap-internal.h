@@ -1,0 +1,321 @@
+/*
+ * For the inside of the trap room only: the trap object and what its files offer each other.
+ *
+ * Ownership: everything belongs to the kernel thread, except struct parking (its own lock, see
+ * park.c) and the atomic fields.
+ */
+#pragma once
+
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/user.h>
+
+#include "base/error.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "core/kernel.h"
+#include "core/request.h"
+#include "trap/loader/protocol.h"
+#include "trap/trap.h"
+
+/* Interrupts our own threads and tells the reaper to end the tree. Ignored by default. */
+#define TRAP_SIGNAL SIGURG
+
+/* The kernel's restart codes (include/linux/errno.h), which only a tracer sees. */
+#define TRAP_ERESTARTSYS    512 /* restarted, or EINTR for a handler without SA_RESTART */
+#define TRAP_ERESTARTNOINTR 513 /* always restarted */
+
+/* RECV's buffer; kernels may use more than the headers know of (SECCOMP_GET_NOTIF_SIZES). */
+union trap_notice {
+    struct seccomp_notif notif;
+    unsigned char room[256];
+};
+
+struct parking;
+struct trap_walls;
+
+struct trap {
+    struct pk_kernel *kernel;
+    struct trap_features features;
+    int listener;            /* the filter's notification descriptor */
+    pid_t self;              /* this process ... */
+    pid_t kernel_tid;        /* ... and its kernel thread, for wake-ups */
+    atomic_bool woken;       /* the kernel thread has something to look at besides RECV */
+    atomic_bool stopping;
+    union trap_notice notice; /* the one passed to RECV; the wake-up handler spoils it */
+    struct list held;        /* struct trap_held: received while an injection was under way */
+
+    pid_t reaper;            /* -1 once it has been waited for */
+    int status_fd;           /* the reaper's report; end of file when the tree is gone */
+    int first_status;        /* wait status of the first process, once ... */
+    atomic_bool first_ended; /* ... it has ended */
+    atomic_bool tree_gone;   /* the status pipe has ended, seen by the parking thread */
+
+    struct map pending;      /* (pid, token) -> struct pending_exec */
+    size_t pending_sweep_at;
+    struct map journal;      /* tid -> struct journal_entry */
+    struct parking *parking; /* NULL until the first deferred call */
+
+    char *loader_path;       /* what the host executes; a private copy when loader_dir is set */
+    char *loader_dir;        /* private directory to be removed at the end; NULL: none */
+    int loader_fd;
+    off_t loader_path_offset; /* of the path page in the file */
+
+    sigset_t old_mask;
+    struct sigaction old_action;
+    bool signals_taken;
+    bool was_dumpable;
+};
+
+/* A request together with the notification it came in: what request.port_data points to. */
+struct trap_call {
+    struct pk_request request;
+    struct trap *trap;
+    uint64_t id;
+    pid_t tid;
+    bool held;                    /* stopped under ptrace by inject(); the notification is gone */
+    struct user_regs_struct regs; /* as they were at the stop, when held */
+    uint64_t mask;                /* the thread's signal mask, when held */
+};
+
+/* A notification that has to wait its turn. */
+struct trap_held {
+    struct list node;
+    struct seccomp_notif notif;
+};
+
+/* ---- notify.c: answers ---- */
+
+/* ioctl() on the listener, not interrupted by signals. Returns its value or a negative errno. */
+int trap_ioctl(const struct trap *trap, unsigned long request, void *argument);
+
+/* Answers a notification with a value or a negative errno. Returns 0, -ENOENT when it is gone. */
+int trap_send(struct trap *trap, uint64_t id, int64_t value);
+
+/* Answers "let the host run it". */
+int trap_send_native(struct trap *trap, uint64_t id);
+
+/*
+ * Installs `fd` (kept) in the guest and answers with its number there, which is returned. On
+ * failure other than -ENOENT (gone) the notification is still open. `*ret_left` is the number of a
+ * descriptor that was installed although the answer came too late (hosts before 5.14), or -1.
+ */
+int trap_send_fd(struct trap *trap, uint64_t id, int fd, int number, unsigned fd_flags,
+                 int *ret_left);
+
+/* Installs `fd` (kept) in the waiting guest without answering. Returns its number there. */
+int trap_add_fd(struct trap *trap, uint64_t id, int fd, int number, unsigned fd_flags);
+
+/* Fills in a request without running a handler. False when the thread is gone. */
+bool trap_fill_request(struct trap_call *call, const struct seccomp_notif *notif);
+
+/* Reads one report of the reaper; blocks. Returns false at the end of the tree. */
+bool trap_read_status(struct trap *trap);
+
+/* Serves one notification to its end. */
+void trap_serve(struct trap *trap, const struct seccomp_notif *notif);
+
+/* Makes the kernel thread look at `woken`. Any thread, any signal handler. */
+void trap_wake(struct trap *trap);
+
+/* ---- port.c ---- */
+extern const struct pk_port_ops trap_port_ops;
+
+/* ---- divert.c: threads taken out of a notification by ptrace ---- */
+
+/* The call that a thread is to be taken out of. */
+struct divert_call {
+    pid_t tid;
+    int nr;
+    const uint64_t *args;
+    uint64_t instruction;
+};
+
+/*
+ * Seizes the thread and answers its notification so that it stops before it returns to user mode.
+ * Returns 0 when a stop or the end of the thread is now to be awaited; a negative errno when it
+ * could not be seized (the notification is still open then).
+ *
+ * `*ret_sent` is false when the notification was gone already: by a signal, by its end, or (without
+ * WAIT_KILLABLE_RECV) by our own interrupt. Then divert_is_at() says at the stop whether the thread
+ * is still on its way out of that call; if not, it must be let go without changing anything.
+ */
+int divert_begin(struct trap *trap, pid_t tid, uint64_t id, unsigned long options, bool *ret_sent);
+
+/* True when a stopped thread is about to restart this call. */
+bool divert_is_at(const struct divert_call *call);
+
+/*
+ * Makes the thread start the loader, by the name at `path` in its own path page. Returns 0 when
+ * that was done or the thread has ended, -ENOENT when the call was interrupted before (it comes
+ * again), other errors leave the notification open.
+ */
+int divert_exec(struct trap_call *call, uint64_t path);
+
+/* The signal that a stop shows and that has to be passed on when leaving it; 0: none. */
+int divert_stop_signal(int status);
+
+/* Sets registers of a stopped thread. Return 0 or a negative errno (-ESRCH: it was killed). */
+int divert_set_result(pid_t tid, long value);
+int divert_set_nr(pid_t tid, long nr);
+
+/* ---- inject.c ---- */
+int inject_calls(struct pk_request *request, const struct pk_injected_call *calls, size_t count,
+                 int64_t *ret_values);
+
+/* Lets a thread that inject_calls() holds go with this answer. Returns what the guest sees. */
+int64_t inject_finish(struct trap_call *call, struct pk_answer *answer);
+
+/* ---- pending.c: execs between their decision and the loader's request ---- */
+
+/* Takes the plan (in every case). Returns the token or a negative errno. */
+int pending_add(struct trap *trap, pid_t pid, pid_t tid, struct pk_exec_plan *plan);
+
+/* Removes and returns the plan; NULL when there is none. The caller owns it. */
+struct pk_exec_plan *pending_take(struct trap *trap, pid_t pid, uint64_t token);
+
+/* Undoes pending_take(); the plan is consumed in every case. */
+void pending_put_back(struct trap *trap, pid_t pid, unsigned token, struct pk_exec_plan *plan);
+
+void pending_free_all(struct trap *trap);
+
+/* The address of the path that carries a token. */
+static inline uint64_t pending_path(unsigned token)
+{
+    return LOADER_PATH_PAGE + LOADER_TOKEN_MAX - token;
+}
+
+/* ---- loader_plan.c ---- */
+
+/* Serves the loader's private call: exec's point of no return. */
+void loader_serve(struct trap *trap, const struct seccomp_notif *notif);
+
+/* ---- loader_file.c ---- */
+
+/*
+ * Finds the loader's path page, and makes a private copy of the loader when the path in it is not
+ * `path` (the tree was moved). Fills in the loader_* fields of the trap.
+ */
+int loader_file_open(struct trap *trap, const char *path, struct base_error *error);
+
+/* Removes a private copy. Async-signal-safe; harmless when there is none. */
+void loader_file_remove(const char *path, const char *directory);
+
+/* ---- journal.c: what a signal made the guest miss (hosts without WAIT_KILLABLE_RECV) ---- */
+
+/* Remembers the outcome of a call whose answer could not be delivered. `fd` (or -1) is consumed. */
+void journal_add(struct trap *trap, const struct trap_call *call, int64_t value, int fd,
+                 int number, unsigned fd_flags);
+
+/*
+ * When this notification is the restart of a call in the journal: answers it from there and
+ * returns true. Otherwise forgets what the journal had of this thread.
+ */
+bool journal_replay(struct trap *trap, const struct seccomp_notif *notif);
+
+void journal_free_all(struct trap *trap);
+
+/* ---- park.c, worker.c: deferred calls ---- */
+
+/* Starts the parking thread, which also watches the reaper. Returns 0 or a negative errno. */
+int park_start(struct trap *trap);
+
+/* Hands a deferred call over (the job is consumed in every case). Returns 0 or a negative errno. */
+int park_add(struct trap_call *call, struct pk_job *job);
+
+/* Hands a finished answer over to a call that is about to be issued again (see inject.c). */
+int park_add_answer(struct trap_call *call, const struct pk_answer *answer);
+
+/* What the reissue of a deferred call is answered from. */
+struct park_result {
+    struct pk_job *job; /* owned by the caller; NULL: `answer` is final */
+    int64_t value;
+    struct pk_answer answer;
+};
+
+/*
+ * Looks whether this notification is a deferred call that comes back with its job done. Anything
+ * else that is still known of the thread is dropped. Cheap while nothing is deferred.
+ */
+bool park_take(struct trap *trap, const struct seccomp_notif *notif,
+               struct park_result *ret_result);
+
+/* Releases jobs that ended without being wanted. On the kernel thread. */
+void park_collect(struct trap *trap);
+
+/* Ends parking thread and workers. The guests must be dead. */
+void park_stop(struct trap *trap);
+
+/* ---- child.c, reaper.c: the processes that trap_new() makes ---- */
+
+/* What the first process tells trap_new(), one packet each time. */
+struct child_report {
+    int stage; /* enum child_stage */
+    int error; /* negative errno; 0: it waits for a go, its listener is `listener` */
+    int listener;
+    pid_t pid;
+};
+
+enum child_stage {
+    CHILD_FORK,
+    CHILD_SETUP,
+    CHILD_PREPARE,
+    CHILD_WALLS,
+    CHILD_LOADER,
+    CHILD_FILTER,
+    CHILD_EXEC,
+};
+
+/* Everything that reaper and first process need; no allocation happens in them. */
+struct child_plan {
+    const struct trap_start *start;
+    const struct sock_fprog *program;
+    const struct trap_walls *walls;
+    const char *loader_path;
+    const char *loader_dir;
+    uint64_t context_id;
+    sigset_t mask;
+    unsigned filter_flags;
+    int loader_fd;
+    off_t loader_path_offset;
+    int link_fd;   /* their end of the link to trap_new() */
+    int status_fd; /* their end of the status pipe */
+    int proc_fd;   /* the host's /proc */
+    pid_t supervisor;
+    pid_t reaper;
+};
+
+/* The first process, from its fork to its exec of the loader. */
+_Noreturn void child_main(const struct child_plan *plan);
+
+/* The reaper, to its end. */
+_Noreturn void reaper_main(struct child_plan *plan);
+
+/* trap_kill_descendants() with /proc opened by the caller. */
+int kill_descendants(int proc_fd);
+
+/* ---- walls.c ---- */
+
+/* What of the host's further walls is to be used; decided before anything is started. */
+struct trap_walls {
+    bool namespaces;        /* mount, IPC and UTS ... */
+    bool network_namespace; /* ... and network, when the guest gets none */
+    bool user_namespace;    /* needed for those */
+    int landlock_ruleset;   /* -1: none */
+};
+
+/* Decides, and prepares what can be prepared. */
+int walls_plan(struct trap *trap, const struct trap_start *start, struct trap_walls *ret_walls,
+               struct base_error *error);
+
+/* In the first process. */
+int walls_enter_namespaces(const struct child_plan *plan);
+
+/* In the first process, after that and after giving up new privileges. */
+int walls_restrict(const struct trap_walls *walls);
+
+void walls_release(struct trap_walls *walls);

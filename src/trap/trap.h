@@ -1,0 +1,144 @@
+/*
+ * From a machine event to a request: the seccomp filter, the notification loop, guest memory, the
+ * loader, diverted and deferred calls. Knows no personality: requests go to core/dispatch, answers
+ * come back from there.
+ *
+ * Threads of a started trap:
+ *   kernel thread   the thread that calls trap_run(): receives, dispatches, answers, and is the
+ *                   tracer of exec diversions. Owns all of struct pk_kernel.
+ *   parking thread  started by the first deferred call (at once where the host's RECV does not end
+ *                   with the last guest): tracer of guests that sleep in a deferred call.
+ *   workers         run jobs that may block, at most TRAP_WORKERS_MAX at a time; more jobs queue.
+ * They meet under one lock inside struct trap (trap/trap-internal.h).
+ *
+ * Processes:
+ *   reaper          a child of this process and the parent of the first guest. Orphaned guests are
+ *                   reparented to it; it reaps them, reports how the first guest ended, and kills
+ *                   the whole tree when this process dies, however it dies. It is not a guest.
+ *   guests          descendants of the reaper.
+ *
+ * End of the tree: when the first process ends, all other guests are killed, as in a PID namespace
+ * whose init ends; with trap_start.wait_for_all they live on until the last has ended by itself.
+ *
+ * Signals of this process: the trap blocks SIGCHLD in the calling thread (every other thread must
+ * have it blocked, too) and handles SIGURG, which it uses to interrupt its own threads; both are
+ * put back by trap_free().
+ */
+#pragma once
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/strbuf.h"
+#include "core/exec.h"
+#include "core/kernel.h"
+
+struct trap;
+
+#define TRAP_WORKERS_MAX 256
+
+/* What the host offers; probed once, at start, by doing. `false` has a fallback or a refusal. */
+struct trap_features {
+    bool user_notification;  /* 5.0 ... with ADDFD (5.9): required */
+    bool addfd_send;         /* 5.14: one call less per open */
+    bool wait_killable;      /* 5.19: else the journal of the last mutating call */
+    bool sync_wake_up;       /* 6.6: else guest and kernel are pinned together */
+    bool pidfd_getfd;        /* required */
+    bool process_vm;         /* reading a child's memory works (Yama, LSM): required */
+    bool seize;              /* ptrace(SEIZE) of a child works: required */
+    bool pidfd_thread;       /* 6.9 */
+    bool mseal;              /* 6.10: second lock on the loader's page */
+    bool user_namespaces;    /* further wall */
+    int landlock_abi;        /* 0: none; further wall */
+    bool recv_ends;          /* 6.11: RECV returns when the last guest is gone */
+    bool context_limit;      /* RLIMIT_LOCKS can carry context ids: required */
+    unsigned filter_length;  /* instructions of the filter */
+    unsigned kernel_major, kernel_minor;
+
+    /* What the trial of a required feature ended with: 0 or a negative errno. */
+    int notification_error;
+    int pidfd_getfd_error;
+    int process_vm_error;
+    int seize_error;
+    int context_limit_error;
+    int yama_scope; /* kernel.yama.ptrace_scope; -1: this host has no such rule */
+};
+
+/*
+ * Probes the host with two short-lived child processes, of which no trace remains. Takes less than
+ * a millisecond where a fork does. Returns 0; single probes never fail as a whole.
+ */
+int trap_probe(struct trap_features *ret_features);
+
+/* Fails with a sentence and a hint when a required feature is missing. */
+int trap_check_features(const struct trap_features *features, struct base_error *error);
+
+struct trap_start {
+    const char *loader_path;    /* absolute host path of the loader, the one file ever executed */
+    struct pk_exec_plan *plan;  /* of the first program; consumed in every case */
+    const struct pk_context *context; /* of the first process, adopted already */
+    char *const *argv;          /* of the first program, before `#!` rewriting by the plan */
+    char *const *envp;
+    pid_t process_group;        /* the group the first process joins; 0: a new one */
+    const sigset_t *mask;       /* signals it starts with blocked; NULL: as the calling thread */
+    /*
+     * Signals it starts with ignored (nohup); all others are at their default, whatever this
+     * process does with them. NULL: none.
+     */
+    const sigset_t *ignored;
+    bool wait_for_all;          /* other guests may outlive the first one */
+    /*
+     * Further walls: Landlock where there is one, namespaces where they cost the guest nothing (as
+     * root, or with virtual identities). The kernel's config.ipc_isolated and unix_isolated are set
+     * accordingly. What cannot be had is left out.
+     */
+    bool walls;
+    bool require_walls;         /* refuse to start without them */
+    /*
+     * Called in the first process before its filter is installed (limits, cgroups); may be NULL.
+     * Async-signal-safe work only; a negative errno ends the start. */
+    int (*prepare)(void *user);
+    void *prepare_user;
+};
+
+/*
+ * Starts the first guest process up to its loader: filter installed, listener taken over. Call it
+ * on the thread that will run trap_run(). On failure no process is left.
+ */
+int trap_new(struct pk_kernel *kernel, const struct trap_features *features,
+             const struct trap_start *start, struct trap **ret_trap, struct base_error *error);
+
+/*
+ * Serves requests until the whole tree is gone or trap_stop() is called. Returns 0 with the wait
+ * status of the first process (as waitpid gives it).
+ */
+int trap_run(struct trap *trap, int *ret_status);
+
+/*
+ * Asks trap_run() to kill the tree and return. May be called from any thread and from a signal
+ * handler.
+ */
+void trap_stop(struct trap *trap);
+
+/* Kills what is left of the tree, reaps it, frees everything. NULL is allowed. */
+void trap_free(struct trap *trap);
+
+/*
+ * Kills and reaps every remaining descendant of the calling process, which must be a child subreaper
+ * (PR_SET_CHILD_SUBREAPER), until none is left. Async-signal-safe. Returns 0, or -ETIME when some
+ * would not die within ten seconds (uninterruptible sleep).
+ */
+int trap_kill_descendants(void);
+
+/*
+ * Describes the filter for `cerebro doctor`: instructions, depth of the longest path, measured cost
+ * per native call in nanoseconds (0 when not measured).
+ */
+struct trap_filter_facts {
+    unsigned instructions;
+    unsigned longest_path;
+};
+void trap_filter_facts(const struct pk_config *config, struct trap_filter_facts *ret_facts);

@@ -1,0 +1,19 @@
+/* Shared by the files that deal with descriptors: handle*.c, describe.c, generated.c, readdir.c. */
+#pragma once
+
+#include <sys/stat.h>
+
+#include "core/request.h"
+#include "vfs/vfs-internal.h"
+
+/* Takes a handle out of the table and releases it. */
+void handle_drop(struct vfs *vfs, struct vfs_handle *handle);
+
+/* Releases handles of which no guest descriptor is left (handle-sweep.c). */
+void handles_sweep(struct vfs *vfs);
+
+/* A place for a descriptor that no table knows: by its name on the host, else a foreign one. */
+int describe_place(struct vfs *vfs, int fd, const struct stat *stat, struct vfs_place **ret_place);
+
+/* The calling process of a request as an actor. */
+struct vfs_actor actor_of_request(struct pk_request *request);

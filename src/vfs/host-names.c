@@ -1,0 +1,215 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "vfs/host-internal.h"
+
+/* The descriptor of a directory in which a name is to be changed. */
+static int directory_fd(struct vfs_node *node)
+{
+    struct host_node *host = host_node_of(node);
+
+    if (host->sealed)
+        return -EACCES;
+    host_changed(host);
+    return host_fd(host);
+}
+
+static void record_owner_of_name(struct vfs_node *parent, int parent_fd, const char *name,
+                                 const struct vfs_actor *actor)
+{
+    cleanup_close int fd = openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd >= 0)
+        host_record_owner(host_fs_of(parent), fd, actor);
+}
+
+static bool needs_owner(const struct vfs_node *parent)
+{
+    return vfs_kernel(parent->fs->vfs)->config.virtual_identity;
+}
+
+int host_mkdir(struct vfs_node *parent, const char *name, mode_t mode,
+               const struct vfs_actor *actor)
+{
+    int fd = directory_fd(parent);
+
+    if (fd < 0)
+        return fd;
+    if (mkdirat(fd, name, mode & 07777) < 0)
+        return -errno;
+    if (needs_owner(parent))
+        record_owner_of_name(parent, fd, name, actor);
+    return 0;
+}
+
+int host_mknod(struct vfs_node *parent, const char *name, mode_t mode, dev_t device,
+               const struct vfs_actor *actor)
+{
+    int fd = directory_fd(parent);
+    mode_t type = mode & S_IFMT;
+
+    if (fd < 0)
+        return fd;
+    /* A character device 0:0 is the whiteout of the kernel's overlayfs and no device at all. */
+    if (S_ISBLK(type) || (S_ISCHR(type) && device != 0))
+        return -EPERM;
+    if (S_ISFIFO(type))
+        host_fs_of(parent)->careful = true;
+    if (mknodat(fd, name, mode & (S_IFMT | 07777), device) < 0)
+        return -errno;
+    if (needs_owner(parent) && !S_ISCHR(type))
+        record_owner_of_name(parent, fd, name, actor);
+    return 0;
+}
+
+int host_symlink(struct vfs_node *parent, const char *name, const char *target,
+                 const struct vfs_actor *actor)
+{
+    int fd = directory_fd(parent);
+
+    (void)actor; /* user attributes cannot be set on symbolic links: their owner is the user */
+    if (fd < 0)
+        return fd;
+    return symlinkat(target, fd, name) < 0 ? -errno : 0;
+}
+
+/*
+ * `node` may be a descriptor from outside of the tree: a file made with O_TMPFILE has no name and
+ * so no place. It can only be one that the guest holds already.
+ */
+int host_link(struct vfs_node *node, struct vfs_node *parent, const char *name,
+              const struct vfs_actor *actor)
+{
+    char path[IO_FD_PATH_SIZE];
+    int parent_fd = directory_fd(parent);
+    int fd = fs_is_host(node->fs) ? host_fd(host_node_of(node)) : foreign_fd(node);
+
+    (void)actor;
+    if (parent_fd < 0)
+        return parent_fd;
+    if (fd < 0)
+        return fd;
+    if (fs_is_host(node->fs))
+        host_changed(host_node_of(node));
+    if (linkat(AT_FDCWD, io_fd_path(fd, path), parent_fd, name, AT_SYMLINK_FOLLOW) < 0)
+        return -errno;
+    return 0;
+}
+
+int host_unlink(struct vfs_node *parent, const char *name, bool directory,
+                const struct vfs_actor *actor)
+{
+    int fd = directory_fd(parent);
+
+    (void)actor;
+    if (fd < 0)
+        return fd;
+    return unlinkat(fd, name, directory ? AT_REMOVEDIR : 0) < 0 ? -errno : 0;
+}
+
+int host_rename(struct vfs_node *old_parent, const char *old_name, struct vfs_node *new_parent,
+                const char *new_name, unsigned flags, const struct vfs_actor *actor)
+{
+    int old_fd = directory_fd(old_parent);
+    int new_fd = directory_fd(new_parent);
+
+    (void)actor;
+    if (old_fd < 0 || new_fd < 0)
+        return old_fd < 0 ? old_fd : new_fd;
+    return syscall(SYS_renameat2, old_fd, old_name, new_fd, new_name, flags) < 0 ? -errno : 0;
+}
+
+int host_readdir(struct vfs_node *node, uint64_t from, const struct vfs_actor *actor, vfs_emit emit,
+                 void *user)
+{
+    char path[IO_FD_PATH_SIZE];
+    struct dirent *entry;
+    uint64_t number = 0;
+    int fd;
+
+    (void)actor;
+    if (host_node_of(node)->sealed)
+        return 0;
+    fd = host_fd(host_node_of(node));
+    if (fd < 0)
+        return fd;
+    /* Through /proc, since opening "." would ask for search permission too. */
+    fd = open(io_fd_path(fd, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    cleanup_dir DIR *stream = fdopendir(fd);
+    if (stream == NULL) {
+        base_close(fd);
+        return -ENOMEM;
+    }
+    for (errno = 0; (entry = readdir(stream)); errno = 0) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (number++ < from)
+            continue;
+        if (!emit(user, entry->d_name, entry->d_ino, DTTOIF(entry->d_type)))
+            return 0;
+    }
+    return -errno;
+}
+
+/* The address of a name in an open directory; it has to fit into 108 bytes. */
+static int socket_address(struct sockaddr_un *address, int fd, const char *name)
+{
+    int length;
+
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    length = snprintf(address->sun_path, sizeof(address->sun_path), "/proc/self/fd/%d%s%s", fd,
+                      name ? "/" : "", name ? name : "");
+    return length < (int)sizeof(address->sun_path) ? 0 : -ENAMETOOLONG;
+}
+
+/*
+ * The host makes the socket file with the umask of this process, which is 0. Setting the umask for
+ * the moment beats a later chmod, which could hit something else; only this thread makes files.
+ */
+int host_bind_socket(struct vfs_node *parent, const char *name, mode_t mode, int socket_fd,
+                     const struct vfs_actor *actor)
+{
+    int fd = directory_fd(parent);
+    struct sockaddr_un address;
+    mode_t mask;
+    int r;
+
+    if (fd < 0)
+        return fd;
+    r = socket_address(&address, fd, name);
+    if (r < 0)
+        return r;
+    mask = umask(~mode & 0777);
+    r = bind(socket_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+    umask(mask);
+    if (r == 0 && needs_owner(parent))
+        record_owner_of_name(parent, fd, name, actor);
+    return r;
+}
+
+int host_connect_socket(struct vfs_node *node, int socket_fd, const struct vfs_actor *actor)
+{
+    struct sockaddr_un address;
+    int fd = host_fd(host_node_of(node));
+    int r;
+
+    (void)actor;
+    if (fd < 0)
+        return fd;
+    r = socket_address(&address, fd, NULL);
+    if (r < 0)
+        return r;
+    return connect(socket_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+}

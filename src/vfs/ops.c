@@ -1,0 +1,339 @@
+/*
+ * Operations on places: what the kernel checks above a file system (read-only mounts, mount points,
+ * sticky directories), then the file system's own operation. The order of the checks is that of
+ * Linux' fs/namei.c, since programs tell the errors apart: making a name that exists fails with
+ * EEXIST on a read-only mount too, removing one that does not with EROFS.
+ */
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "vfs/ops-internal.h"
+
+int place_writable(const struct vfs_place *place)
+{
+    return place->mount && (place->mount->flags & VFS_MOUNT_READ_ONLY) ? -EROFS : 0;
+}
+
+void place_changed(const struct vfs_place *place)
+{
+    atomic_fetch_add_explicit(&place->vfs->kernel->generation, 1, memory_order_relaxed);
+}
+
+/* The object of this name in the directory itself; a link is not followed, a mount not entered. */
+static int look_up_child(struct vfs_place *parent, const char *name, const struct vfs_actor *actor,
+                         struct vfs_node **ret_node)
+{
+    struct vfs_lookup lookup = {.actor = actor, .open_flags = -1, .opened_fd = -1};
+    struct vfs_node *directory = parent->node;
+    int r;
+
+    if (directory->fs->ops->lookup == NULL)
+        return -ENOENT;
+    r = directory->fs->ops->lookup(directory, name, &lookup);
+    if (r == VFS_LOOKUP_NODE) {
+        *ret_node = lookup.node;
+        return 0;
+    }
+    free(lookup.target);
+    vfs_place_unref(lookup.place);
+    return r < 0 ? r : -ENOENT;
+}
+
+static bool child_exists(struct vfs_place *parent, const char *name, const struct vfs_actor *actor)
+{
+    struct vfs_node *node = NULL;
+    int r = look_up_child(parent, name, actor, &node);
+
+    vfs_node_unref(node);
+    return r == 0;
+}
+
+int place_can_create(struct vfs_place *parent, const char *name, const struct vfs_actor *actor)
+{
+    if (!S_ISDIR(parent->node->type))
+        return -ENOTDIR;
+    if (parent->deleted)
+        return -ENOENT;
+    if (parent->mount == NULL)
+        return -EACCES;
+    if (mount_covers(parent, name))
+        return -EEXIST;
+    if (place_writable(parent) < 0)
+        return child_exists(parent, name, actor) ? -EEXIST : -EROFS;
+    return 0;
+}
+
+int vfs_mkdir(struct vfs_place *parent, const char *name, mode_t mode,
+              const struct vfs_actor *actor)
+{
+    const struct vfs_fs_ops *ops = parent->node->fs->ops;
+    int r = place_can_create(parent, name, actor);
+
+    if (r < 0)
+        return r;
+    if (ops->mkdir == NULL)
+        return child_exists(parent, name, actor) ? -EEXIST : -EPERM;
+    place_changed(parent);
+    return ops->mkdir(parent->node, name, mode & 01777 & ~actor->mask, actor);
+}
+
+int vfs_mknod(struct vfs_place *parent, const char *name, mode_t mode, dev_t device,
+              const struct vfs_actor *actor)
+{
+    const struct vfs_fs_ops *ops = parent->node->fs->ops;
+    int r = place_can_create(parent, name, actor);
+
+    if (r < 0)
+        return r;
+    if ((mode & S_IFMT) == 0)
+        mode |= S_IFREG;
+    if (S_ISDIR(mode))
+        return -EPERM;
+    if (S_ISLNK(mode))
+        return -EINVAL;
+    if (ops->mknod == NULL)
+        return child_exists(parent, name, actor) ? -EEXIST : -EPERM;
+    place_changed(parent);
+    return ops->mknod(parent->node, name, mode & (S_IFMT | (07777 & ~actor->mask)), device, actor);
+}
+
+int vfs_symlink(struct vfs_place *parent, const char *name, const char *target,
+                const struct vfs_actor *actor)
+{
+    const struct vfs_fs_ops *ops = parent->node->fs->ops;
+    int r;
+
+    if (target[0] == '\0')
+        return -ENOENT;
+    r = place_can_create(parent, name, actor);
+    if (r < 0)
+        return r;
+    if (ops->symlink == NULL)
+        return child_exists(parent, name, actor) ? -EEXIST : -EPERM;
+    place_changed(parent);
+    return ops->symlink(parent->node, name, target, actor);
+}
+
+/* A file made with O_TMPFILE, known by its descriptor only, may get its name on a host mount. */
+static bool is_nameless_file(struct vfs_place *object, const struct vfs_place *parent)
+{
+    struct statx stat;
+
+    return foreign_is(object->node) && fs_is_host(parent->node->fs) &&
+           S_ISREG(object->node->type) && node_stat(object->node, &stat) == 0 &&
+           stat.stx_nlink == 0;
+}
+
+int vfs_link(struct vfs_place *object, struct vfs_place *parent, const char *name,
+             const struct vfs_actor *actor)
+{
+    const struct vfs_fs_ops *ops = parent->node->fs->ops;
+    int r = place_can_create(parent, name, actor);
+
+    if (r < 0)
+        return r;
+    if (child_exists(parent, name, actor))
+        return -EEXIST;
+    if (!is_nameless_file(object, parent) &&
+        (object->mount != parent->mount || object->node->fs != parent->node->fs))
+        return -EXDEV;
+    if (S_ISDIR(object->node->type) || ops->link == NULL)
+        return -EPERM;
+    place_changed(parent);
+    return ops->link(object->node, parent->node, name, actor);
+}
+
+/*
+ * In a sticky directory only the owners of the directory and of the object may remove it. The host
+ * checks that for its own directories.
+ */
+static int check_sticky(struct vfs_place *parent, const char *name, const struct vfs_actor *actor)
+{
+    const struct pk_identity *identity = actor->identity;
+    struct vfs_node *child = NULL;
+    struct statx stat;
+    int r;
+
+    if (fs_is_host(parent->node->fs))
+        return 0;
+    r = node_stat(parent->node, &stat);
+    if (r < 0)
+        return r;
+    if (!(stat.stx_mode & S_ISVTX) || identity->fsuid == stat.stx_uid ||
+        (identity->effective & (1ULL << CAP_FOWNER)))
+        return 0;
+    if (look_up_child(parent, name, actor, &child) < 0)
+        return 0; /* the file system will say why */
+    r = node_stat(child, &stat);
+    vfs_node_unref(child);
+    if (r < 0 || identity->fsuid == stat.stx_uid)
+        return r;
+    r = node_access(parent->node, W_OK | X_OK, actor, true);
+    return r < 0 ? r : -EPERM;
+}
+
+/* Full path of a name in a directory, malloc'ed. */
+static char *child_path(const struct vfs_place *parent, const char *name)
+{
+    size_t stem = place_stem(parent);
+    size_t length = strlen(name);
+    char *path = malloc(stem + length + 2);
+
+    if (path == NULL)
+        return NULL;
+    memcpy(path, parent->path, stem);
+    path[stem] = '/';
+    memcpy(path + stem + 1, name, length + 1);
+    return path;
+}
+
+/* What has to hold before a name may be taken away. */
+static int can_remove(struct vfs_place *parent, const char *name, const struct vfs_actor *actor)
+{
+    int r;
+
+    if (!S_ISDIR(parent->node->type))
+        return -ENOTDIR;
+    if (parent->mount == NULL)
+        return -EACCES;
+    r = place_writable(parent);
+    if (r < 0)
+        return r;
+    if (parent->deleted)
+        return -ENOENT;
+    if (mount_covers(parent, name))
+        return -EBUSY;
+    return check_sticky(parent, name, actor);
+}
+
+int vfs_unlink(struct vfs_place *parent, const char *name, bool directory,
+               const struct vfs_actor *actor)
+{
+    const struct vfs_fs_ops *ops = parent->node->fs->ops;
+    cleanup_free char *path = child_path(parent, name);
+    int r = can_remove(parent, name, actor);
+
+    if (path == NULL)
+        return -ENOMEM;
+    if (r < 0)
+        return r;
+    if (ops->unlink == NULL)
+        return child_exists(parent, name, actor) ? -EPERM : -ENOENT;
+    r = ops->unlink(parent->node, name, directory, actor);
+    if (r < 0)
+        return r;
+    place_changed(parent);
+    places_removed(parent->vfs, parent->mount, path);
+    return 0;
+}
+
+/* True when `path` is `prefix` or lies below it. */
+static bool lies_in(const char *path, const char *prefix)
+{
+    size_t length = strlen(prefix);
+
+    return strncmp(path, prefix, length) == 0 && (path[length] == '\0' || path[length] == '/');
+}
+
+static int can_rename(struct vfs_place *old_parent, const char *old_name,
+                      struct vfs_place *new_parent, const char *new_name, unsigned flags,
+                      const struct vfs_actor *actor)
+{
+    int r;
+
+    if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE))
+        return -EINVAL;
+    if ((flags & RENAME_NOREPLACE) && (flags & RENAME_EXCHANGE))
+        return -EINVAL;
+    if (old_parent->mount != new_parent->mount || old_parent->node->fs != new_parent->node->fs)
+        return -EXDEV;
+    r = can_remove(old_parent, old_name, actor);
+    if (r < 0)
+        return r;
+    if (new_parent->deleted)
+        return -ENOENT;
+    if (mount_covers(new_parent, new_name))
+        return -EBUSY;
+    return check_sticky(new_parent, new_name, actor);
+}
+
+int vfs_rename(struct vfs_place *old_parent, const char *old_name, struct vfs_place *new_parent,
+               const char *new_name, unsigned flags, const struct vfs_actor *actor)
+{
+    const struct vfs_fs_ops *ops = old_parent->node->fs->ops;
+    cleanup_free char *old_path = child_path(old_parent, old_name);
+    cleanup_free char *new_path = child_path(new_parent, new_name);
+    bool exchange = flags & RENAME_EXCHANGE;
+    int r = can_rename(old_parent, old_name, new_parent, new_name, flags, actor);
+
+    if (old_path == NULL || new_path == NULL)
+        return -ENOMEM;
+    if (r < 0)
+        return r;
+    if (lies_in(new_parent->path, old_path) || (exchange && lies_in(old_parent->path, new_path)))
+        return -EINVAL; /* a directory into itself */
+    if (ops->rename == NULL)
+        return -EPERM;
+    r = ops->rename(old_parent->node, old_name, new_parent->node, new_name, flags, actor);
+    if (r < 0 || strcmp(old_path, new_path) == 0)
+        return r;
+    place_changed(old_parent);
+    if (!exchange)
+        places_removed(old_parent->vfs, old_parent->mount, new_path);
+    /* The rename is done; a path that could not be followed for want of memory is marked. */
+    (void)places_renamed(old_parent->vfs, old_parent->mount, old_path, new_path, exchange);
+    return 0;
+}
+
+int vfs_inotify_add(struct vfs_place *place, int inotify_fd, uint32_t mask)
+{
+    if ((mask & IN_ONLYDIR) && !S_ISDIR(place->node->type))
+        return -ENOTDIR;
+    /*
+     * What has no host object behind it cannot be watched. ENOSPC ("too many watches") is the one
+     * error after which tail, file managers and build tools fall back to polling.
+     */
+    if (place->node->fs->ops->inotify_add == NULL)
+        return -ENOSPC;
+    return place->node->fs->ops->inotify_add(place->node, inotify_fd, mask);
+}
+
+int vfs_bind_socket(struct vfs_place *parent, const char *name, mode_t mode, int socket_fd,
+                    const struct vfs_actor *actor)
+{
+    const struct vfs_fs_ops *ops = parent->node->fs->ops;
+    int r = place_can_create(parent, name, actor);
+
+    if (r == 0 && ops->bind_socket == NULL)
+        r = child_exists(parent, name, actor) ? -EEXIST : -EPERM;
+    if (r == 0) {
+        place_changed(parent);
+        r = ops->bind_socket(parent->node, name, mode & 07777 & ~actor->mask, socket_fd, actor);
+    }
+    return r == -EEXIST ? -EADDRINUSE : r;
+}
+
+/*
+ * A socket of the host that a read-only mount shows is a way out of the box: only a mount that the
+ * user made writable gives access.
+ */
+int vfs_connect_socket(struct vfs_place *place, int socket_fd, const struct vfs_actor *actor)
+{
+    const struct vfs_fs_ops *ops = place->node->fs->ops;
+    int r = node_access(place->node, W_OK, actor, true);
+
+    if (r < 0)
+        return r;
+    if (!S_ISSOCK(place->node->type) || ops->connect_socket == NULL)
+        return -ECONNREFUSED;
+    if (place_writable(place) < 0)
+        return -EACCES;
+    return ops->connect_socket(place->node, socket_fd, actor);
+}

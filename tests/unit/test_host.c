@@ -1,0 +1,446 @@
+/*
+ * The host file system and the operations on places: opening in every mode, read-only mounts,
+ * FIFOs and devices, mounts of the host that must not be entered, virtual owners, sockets.
+ */
+#include "vfs_fixture.h"
+
+/* ---- open ---- */
+
+/* The same calls on the host and here: errors, and which object was opened. */
+static void test_open_like_the_kernel(void **state)
+{
+    static const char *const paths[] = {
+        "file", "link",   "dangling", "dir",      "dir/", "file/",  "new",
+        "new/", "gone/x", "file/x",   "dir/sub/", ".",    "dir/..", "dir/sub/../other",
+        "link/"};
+    static const int flags[] = {
+        O_RDONLY,
+        O_WRONLY,
+        O_RDWR,
+        O_RDONLY | O_DIRECTORY,
+        O_RDONLY | O_NOFOLLOW,
+        O_PATH,
+        O_PATH | O_NOFOLLOW,
+        O_RDWR | O_CREAT,
+        O_RDONLY | O_CREAT,
+        O_WRONLY | O_CREAT | O_EXCL,
+        O_RDWR | O_CREAT | O_NOFOLLOW,
+        O_WRONLY | O_TRUNC,
+        O_RDONLY | O_TRUNC,
+        O_RDWR | O_DIRECTORY,
+        O_WRONLY | O_APPEND,
+        O_RDONLY | O_NONBLOCK,
+        O_CREAT | O_DIRECTORY,
+        O_RDWR | O_TMPFILE,
+        O_RDONLY | O_TMPFILE,
+        O_PATH | O_DIRECTORY,
+        O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
+    };
+    struct fixture *f = *state;
+    struct fixture *reference;
+    void *other;
+    int mine = open(f->root, O_PATH | O_CLOEXEC);
+    int root;
+
+    assert_int_equal(setup(&other), 0);
+    reference = other;
+    root = open(reference->root, O_PATH | O_CLOEXEC);
+    for (size_t i = 0; i < array_length(paths); i++)
+        for (size_t j = 0; j < array_length(flags); j++) {
+            struct stat ours, theirs;
+            int fd = open_at(f, paths[i], flags[j], NULL);
+            int expected = openat(root, paths[i], flags[j] | O_CLOEXEC, 0666);
+            int error = expected < 0 ? -errno : 0;
+
+            if ((fd < 0 ? fd : 0) != error)
+                print_error("%s flags %#x: %d, the kernel %d\n", paths[i], (unsigned)flags[j], fd,
+                            error);
+            assert_int_equal(fd < 0 ? fd : 0, error);
+            if (fd < 0)
+                continue;
+            assert_int_equal(fstat(fd, &ours), 0);
+            assert_int_equal(fstat(expected, &theirs), 0);
+            assert_int_equal(ours.st_mode, theirs.st_mode);
+            assert_int_equal(ours.st_size, theirs.st_size);
+            /* Two flags that mean nothing any more once the object is open. */
+            assert_int_equal(fcntl(fd, F_GETFL) & ~(O_NOFOLLOW | O_DIRECTORY),
+                             fcntl(expected, F_GETFL) & ~(O_NOFOLLOW | O_DIRECTORY));
+            close(fd);
+            close(expected);
+            for (int side = 0; side < 2; side++) {
+                unlinkat(side ? mine : root, "new", 0);
+                unlinkat(side ? mine : root, "dir/made", 0);
+            }
+        }
+    close(root);
+    close(mine);
+    teardown(&other);
+}
+
+static void test_umask_applies(void **state)
+{
+    struct fixture *f = *state;
+    struct stat stat;
+    int fd;
+
+    f->actor.mask = 027;
+    fd = open_at(f, "masked", O_CREAT | O_WRONLY, NULL);
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &stat), 0);
+    assert_int_equal(stat.st_mode, S_IFREG | 0640);
+    close(fd);
+}
+
+static void test_read_only_mount(void **state)
+{
+    struct fixture *f = *state;
+    struct vfs_place *top, *file;
+    char path[64];
+
+    snprintf(path, sizeof(path), "%s", f->root);
+    mount_host(f, path, "/ro", VFS_MOUNT_READ_ONLY);
+    top = place_at(f, "/ro");
+    file = place_at(f, "/ro/file");
+    expect_open(f, "/ro/file", O_RDONLY, 0);
+    expect_open(f, "/ro/file", O_RDONLY | O_CREAT, 0);
+    expect_open(f, "/ro/file", O_RDONLY | O_TRUNC, -EROFS);
+    expect_open(f, "/ro/file", O_RDWR, -EROFS);
+    expect_open(f, "/ro/file", O_WRONLY | O_CREAT | O_EXCL, -EEXIST);
+    expect_open(f, "/ro/new", O_WRONLY | O_CREAT, -EROFS);
+    expect_open(f, "/ro/new/", O_WRONLY | O_CREAT, -EISDIR);
+    expect_open(f, "/ro/dir", O_RDWR, -EISDIR);
+    expect_open(f, "/ro/dangling", O_RDWR | O_CREAT, -EROFS);
+    assert_int_equal(vfs_mkdir(top, "dir", 0755, &f->actor), -EEXIST);
+    assert_int_equal(vfs_mkdir(top, "new", 0755, &f->actor), -EROFS);
+    assert_int_equal(vfs_symlink(top, "link", "x", &f->actor), -EEXIST);
+    assert_int_equal(vfs_mknod(top, "new", S_IFREG | 0644, 0, &f->actor), -EROFS);
+    assert_int_equal(vfs_link(file, top, "new", &f->actor), -EROFS);
+    assert_int_equal(vfs_unlink(top, "file", false, &f->actor), -EROFS);
+    assert_int_equal(vfs_unlink(top, "missing", false, &f->actor), -EROFS);
+    assert_int_equal(vfs_rename(top, "file", top, "new", 0, &f->actor), -EROFS);
+    assert_int_equal(vfs_chmod(file, 0600, &f->actor), -EROFS);
+    assert_int_equal(vfs_chown(file, 1, 1, &f->actor), -EROFS);
+    assert_int_equal(vfs_truncate(file, 0, &f->actor), -EROFS);
+    assert_int_equal(vfs_utimens(file, NULL, &f->actor, false), -EROFS);
+    assert_int_equal(vfs_setxattr(file, "user.x", "y", 1, 0, &f->actor), -EROFS);
+    assert_int_equal(vfs_access(file, R_OK, &f->actor, true), 0);
+    assert_int_equal(vfs_access(file, W_OK, &f->actor, true), -EROFS);
+    vfs_place_unref(top);
+    vfs_place_unref(file);
+}
+
+static void test_fifo(void **state)
+{
+    struct fixture *f = *state;
+    struct vfs_opened opened;
+    int reader;
+
+    for (int i = 0; i < 2; i++) { /* the first time it is found out, the second time known */
+        assert_true(open_at(f, "fifo", O_RDONLY, &opened) >= 0);
+        assert_true(opened.blocks);
+        assert_int_equal(opened.block_flags & O_ACCMODE, O_RDONLY);
+        assert_true(fcntl(opened.fd, F_GETFL) & O_PATH);
+        close(opened.fd);
+        expect_open(f, "fifo", O_WRONLY | O_NONBLOCK, -ENXIO);
+    }
+    reader = open_at(f, "fifo", O_RDONLY | O_NONBLOCK, &opened);
+    assert_true(reader >= 0);
+    assert_false(opened.blocks);
+    assert_true(open_at(f, "fifo", O_WRONLY, &opened) >= 0);
+    assert_true(opened.blocks);
+    close(opened.fd);
+    close(reader);
+}
+
+static void test_devices_of_the_host(void **state)
+{
+    struct fixture *f = *state;
+    char path[64];
+
+    expect_open(f, "/file", O_RDONLY, 0);
+    assert_int_equal(vfs_mknod(f->top, "disk", S_IFBLK | 0666, makedev(8, 0), &f->actor), -EPERM);
+    assert_int_equal(vfs_mknod(f->top, "mem", S_IFCHR | 0666, makedev(1, 1), &f->actor), -EPERM);
+    snprintf(path, sizeof(path), "%s/zero", f->root);
+    if (mknod(path, S_IFCHR | 0666, makedev(1, 5)) < 0)
+        skip(); /* needs root */
+    expect_open(f, "zero", O_RDONLY, -EACCES);
+    expect_open(f, "zero", O_RDWR | O_NONBLOCK, -EACCES);
+    expect_open(f, "zero", O_PATH, 0);
+}
+
+static bool emit_count(void *user, const char *name, uint64_t inode, mode_t type)
+{
+    (void)name;
+    (void)inode;
+    (void)type;
+    ++*(int *)user;
+    return true;
+}
+
+/* Below "/" of the host lie /proc, /sys and /dev: empty directories here, and nothing in them. */
+static void test_nested_mounts_of_the_host(void **state)
+{
+    static const char *const hidden[] = {"/dir/proc/self",    "/dir/proc/1/root",
+                                         "/dir/sys/kernel",   "/dir/dev/null",
+                                         "/dir/dev/pts/ptmx", "/dir/proc/self/fd/0",
+                                         "/dir/dev/shm",      "/dir/proc/sys/kernel/ostype"};
+    struct fixture *f = *state;
+    struct vfs_place *place;
+    struct vfs_opened opened;
+    struct vfs_fs *fs;
+    struct statx stat;
+    unsigned char records[512];
+    int entries = 0;
+    int fd;
+
+    mount_host(f, "/", "/dir", VFS_MOUNT_READ_ONLY);
+    for (size_t i = 0; i < array_length(hidden); i++) {
+        struct vfs_walk walk = walk_of(f, hidden[i], VFS_NOFOLLOW);
+
+        assert_int_equal(vfs_resolve(f->vfs, &walk, &place), -ENOENT);
+        expect_open(f, hidden[i], O_RDONLY, -ENOENT);
+    }
+    place = place_at(f, "/dir/proc");
+    assert_int_equal(vfs_stat(place, &stat), 0);
+    assert_int_equal(stat.stx_mode, S_IFDIR | 0555);
+    assert_int_equal(place->node->fs->ops->readdir(place->node, 0, &f->actor, emit_count, &entries),
+                     0);
+    assert_int_equal(entries, 0);
+    vfs_place_unref(place);
+    fd = open_at(f, "/dir/proc", O_RDONLY | O_DIRECTORY, &opened);
+    assert_true(fd >= 0);
+    assert_true(opened.window);
+    assert_true(vfs_getdents(f->vfs, fd, records, sizeof(records), &f->actor) > 0);
+    assert_int_equal(vfs_getdents(f->vfs, fd, records, sizeof(records), &f->actor), 0);
+    close(fd);
+    assert_int_equal(vfs_host_new(f->vfs, "/proc", &fs), -EPERM);
+    assert_int_equal(vfs_host_new(f->vfs, "/sys", &fs), -EPERM);
+}
+
+/* ---- operations ---- */
+
+static void test_names(void **state)
+{
+    struct fixture *f = *state;
+    struct vfs_place *dir = place_at(f, "/dir");
+    struct vfs_place *file = place_at(f, "/file");
+    struct vfs_place *link = place_at(f, "/link");
+    char text[64];
+
+    assert_int_equal(vfs_readlink(link, text, sizeof(text), &f->actor), 4);
+    assert_memory_equal(text, "file", 4);
+    assert_int_equal(vfs_readlink(file, text, sizeof(text), &f->actor), -EINVAL);
+    assert_int_equal(vfs_mkdir(dir, "new", 0755, &f->actor), 0);
+    assert_int_equal(vfs_mkdir(dir, "new", 0755, &f->actor), -EEXIST);
+    assert_int_equal(vfs_mkdir(file, "new", 0755, &f->actor), -ENOTDIR);
+    assert_int_equal(vfs_unlink(dir, "new", false, &f->actor), -EISDIR);
+    assert_int_equal(vfs_unlink(dir, "new", true, &f->actor), 0);
+    assert_int_equal(vfs_unlink(dir, "new", true, &f->actor), -ENOENT);
+    assert_int_equal(vfs_unlink(f->top, "dir", true, &f->actor), -ENOTEMPTY);
+    assert_int_equal(vfs_link(file, dir, "hard", &f->actor), 0);
+    assert_int_equal(vfs_link(file, dir, "hard", &f->actor), -EEXIST);
+    assert_int_equal(vfs_link(dir, f->top, "hard", &f->actor), -EPERM);
+    assert_int_equal(vfs_link(link, dir, "softer", &f->actor), 0);
+    assert_int_equal(vfs_rename(dir, "hard", f->top, "harder", RENAME_NOREPLACE, &f->actor), 0);
+    assert_int_equal(vfs_rename(f->top, "harder", dir, "other", RENAME_NOREPLACE, &f->actor),
+                     -EEXIST);
+    assert_int_equal(vfs_symlink(dir, "s", "", &f->actor), -ENOENT);
+    assert_int_equal(vfs_mknod(dir, "pipe", S_IFIFO | 0600, 0, &f->actor), 0);
+    vfs_place_unref(dir);
+    vfs_place_unref(file);
+    vfs_place_unref(link);
+}
+
+static void test_attributes(void **state)
+{
+    static const struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 2000, .tv_nsec = 5}};
+    struct fixture *f = *state;
+    struct vfs_place *file = place_at(f, "/file");
+    struct vfs_place *link = place_at(f, "/link");
+    struct statfs info;
+    struct statx stat;
+    char value[16];
+    char names[256];
+
+    assert_int_equal(vfs_chmod(file, 0751, &f->actor), 0);
+    assert_int_equal(vfs_truncate(file, 3, &f->actor), 0);
+    assert_int_equal(vfs_utimens(file, times, &f->actor, true), 0);
+    assert_int_equal(vfs_stat(file, &stat), 0);
+    assert_int_equal(stat.stx_mode, S_IFREG | 0751);
+    assert_int_equal(stat.stx_size, 3);
+    assert_int_equal(stat.stx_mtime.tv_sec, 2000);
+    assert_int_equal(stat.stx_atime.tv_sec, 1000);
+    assert_int_equal(vfs_chmod(link, 0700, &f->actor), -EOPNOTSUPP);
+    assert_int_equal(vfs_utimens(link, times, &f->actor, true), 0);
+    assert_int_equal(vfs_stat(link, &stat), 0);
+    assert_int_equal(stat.stx_mtime.tv_sec, 2000);
+    assert_int_equal(vfs_statfs(file, &info), 0);
+    assert_int_not_equal(info.f_bsize, 0);
+    if (vfs_setxattr(file, "user.one", "1", 1, 0, &f->actor) == 0) {
+        assert_int_equal(vfs_getxattr(file, "user.one", value, sizeof(value), &f->actor), 1);
+        assert_int_equal(vfs_setxattr(file, "user.cerebro.owner", "1", 1, 0, &f->actor), -EPERM);
+        assert_int_equal(vfs_getxattr(file, "user.cerebro.owner", value, 16, &f->actor), -ENODATA);
+        assert_int_equal(vfs_listxattr(file, names, sizeof(names), &f->actor), 9);
+        assert_int_equal(vfs_removexattr(file, "user.one", &f->actor), 0);
+    }
+    vfs_place_unref(file);
+    vfs_place_unref(link);
+}
+
+/* Fake root: the user appears as uid 0, and other owners are recorded beside the file. */
+static void test_virtual_owner(void **state)
+{
+    struct fixture *f = *state;
+    struct vfs_place *file, *dir;
+    struct vfs_actor other = f->actor;
+    struct pk_identity plain = {.uid = 7, .euid = 7, .fsuid = 7, .gid = 7, .fsgid = 7};
+    struct statx stat;
+    char path[64];
+    char names[256];
+
+    if (getuid() == 0)
+        skip(); /* the host would really do it */
+    snprintf(path, sizeof(path), "%s/file", f->root);
+    if (setxattr(path, "user.probe", "1", 1, 0) < 0)
+        skip(); /* nowhere to record */
+    removexattr(path, "user.probe");
+    file = place_at(f, "/file");
+    dir = place_at(f, "/dir");
+    f->kernel.config.virtual_identity = true;
+    f->kernel.config.identity = (struct pk_identity){.effective = ~0ULL};
+    f->identity = f->kernel.config.identity;
+    assert_int_equal(vfs_stat(file, &stat), 0);
+    assert_int_equal(stat.stx_uid, 0);
+    assert_int_equal(stat.stx_gid, 0);
+    assert_int_equal(vfs_chown(file, 33, 44, &f->actor), 0);
+    assert_int_equal(vfs_stat(file, &stat), 0);
+    assert_int_equal(stat.stx_uid, 33);
+    assert_int_equal(stat.stx_gid, 44);
+    assert_int_equal(vfs_chown(file, (uid_t)-1, 0, &f->actor), 0);
+    assert_int_equal(vfs_stat(file, &stat), 0);
+    assert_int_equal(stat.stx_uid, 33);
+    assert_int_equal(stat.stx_gid, 0);
+    assert_int_equal(vfs_listxattr(file, names, sizeof(names), &f->actor), 0);
+    other.identity = &plain;
+    assert_int_equal(vfs_chown(file, 7, 7, &other), -EPERM);
+    assert_int_equal(vfs_mkdir(dir, "sevens", 0755, &other), 0);
+    vfs_place_unref(file);
+    file = place_at(f, "/dir/sevens");
+    assert_int_equal(vfs_stat(file, &stat), 0);
+    assert_int_equal(stat.stx_uid, 7);
+    vfs_place_unref(file);
+    vfs_place_unref(dir);
+}
+
+static void test_sockets(void **state)
+{
+    struct fixture *f = *state;
+    int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct vfs_place *place;
+    struct statx stat;
+
+    assert_int_equal(vfs_bind_socket(f->top, "sock", 0777, server, &f->actor), 0);
+    assert_int_equal(vfs_bind_socket(f->top, "file", 0777, client, &f->actor), -EADDRINUSE);
+    assert_int_equal(listen(server, 1), 0);
+    place = place_at(f, "/sock");
+    assert_int_equal(vfs_stat(place, &stat), 0);
+    assert_int_equal(stat.stx_mode, S_IFSOCK | 0777);
+    expect_open(f, "sock", O_RDWR, -ENXIO);
+    mount_host(f, f->root, "/ro", VFS_MOUNT_READ_ONLY);
+    assert_int_equal(vfs_connect_socket(place, client, &f->actor), 0);
+    vfs_place_unref(place);
+    close(client);
+    client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    place = place_at(f, "/ro/sock");
+    assert_int_equal(vfs_connect_socket(place, client, &f->actor), -EACCES);
+    vfs_place_unref(place);
+    place = place_at(f, "/file");
+    assert_int_equal(vfs_connect_socket(place, client, &f->actor), -ECONNREFUSED);
+    vfs_place_unref(place);
+    close(client);
+    close(server);
+}
+
+static void test_inotify(void **state)
+{
+    struct fixture *f = *state;
+    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    struct vfs_place *file = place_at(f, "/file");
+    char event[512];
+
+    assert_int_equal(vfs_inotify_add(file, fd, IN_MODIFY | IN_ONLYDIR), -ENOTDIR);
+    assert_true(vfs_inotify_add(f->top, fd, IN_CREATE | IN_DONT_FOLLOW) > 0);
+    assert_int_equal(vfs_mkdir(f->top, "seen", 0755, &f->actor), 0);
+    assert_true(read(fd, event, sizeof(event)) > 0);
+    vfs_place_unref(file);
+    close(fd);
+}
+
+/* ---- owners and places ---- */
+
+static void test_places_outlive_the_vfs(void **state)
+{
+    struct fixture *f = *state;
+    struct pk_kernel kernel = {0};
+    struct vfs_place *place;
+    struct vfs_fs *fs;
+    struct vfs *vfs;
+
+    assert_int_equal(vfs_new(&kernel, &vfs), 0);
+    assert_int_equal(vfs_host_new(vfs, f->root, &fs), 0);
+    assert_int_equal(vfs_mount(vfs, "/nowhere", fs, 0, "x", "host"), -EINVAL);
+    assert_int_equal(vfs_host_new(vfs, f->root, &fs), 0);
+    assert_int_equal(vfs_mount(vfs, "/", fs, 0, "x", "host"), 0);
+    place = vfs_root(vfs);
+    vfs_free(vfs);
+    assert_string_equal(vfs_place_path(place), "/");
+    vfs_place_unref(place);
+}
+
+/* The host's own leases on links near the root: a learned link that changes is read anew. */
+static void test_learned_links_are_read_anew(void **state)
+{
+    struct fixture *f = *state;
+    char from[64], text[16] = "";
+    int fd;
+
+    snprintf(from, sizeof(from), "%s/lib", f->root);
+    assert_int_equal(symlink("dir", from), 0);
+    for (int i = 0; i < 3; i++)
+        expect_open(f, "/lib/other", O_RDONLY, 0);
+    make_file(f, "sticky/other", "changed");
+    assert_int_equal(unlink(from), 0);
+    assert_int_equal(symlink("sticky", from), 0);
+    fd = open_at(f, "/lib/other", O_RDONLY, NULL);
+    assert_int_equal(read(fd, text, sizeof(text)), 7);
+    assert_string_equal(text, "changed");
+    close(fd);
+    assert_int_equal(unlink(from), 0);
+    expect_open(f, "/lib/other", O_RDONLY, -ENOENT);
+    assert_int_equal(mkdir(from, 0755), 0);
+    make_file(f, "lib/other", "now a directory");
+    expect_open(f, "/lib/other", O_RDONLY, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_open_like_the_kernel),
+        TEST(test_umask_applies),
+        TEST(test_read_only_mount),
+        TEST(test_fifo),
+        TEST(test_devices_of_the_host),
+        TEST(test_nested_mounts_of_the_host),
+        TEST(test_names),
+        TEST(test_attributes),
+        TEST(test_virtual_owner),
+        TEST(test_sockets),
+        TEST(test_inotify),
+        TEST(test_places_outlive_the_vfs),
+        TEST(test_learned_links_are_read_anew),
+    };
+
+    umask(0);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
