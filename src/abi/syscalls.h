@@ -45,7 +45,6 @@ enum abi_rule {
     ABI_RULE_IDENTITY,    /* native when the guest has the host's ids, else served */
     ABI_RULE_PRLIMIT,     /* by pid (arg0) and resource (arg1); LOCKS, NOFILE served */
     ABI_RULE_RLIMIT,      /* by resource (arg0); LOCKS and NOFILE served */
-    ABI_RULE_PERSONALITY, /* by persona (arg0): query and harmless bits native */
     ABI_RULE_PRCTL,       /* by operation (arg0) */
     ABI_RULE_PRIORITY,    /* which (arg0), who (arg1): the caller itself native, else served */
     ABI_RULE_PID_SELF,    /* arg0 == 0 (the caller) native, else served */

@@ -55,6 +55,7 @@ struct pk_answer pk_dispatch(struct pk_request *request, pid_t tid)
     if (request->context == NULL)
         return pk_error(-EPERM);
     kernel->current_context = request->context;
+    kernel->current_task = request->task;
     if (request->nr >= 0 && request->nr < PK_NR_LIMIT)
         handler = kernel->handlers[request->nr];
     answer = handler ? handler(request) : answer_without_handler(request);
@@ -96,6 +97,7 @@ void pk_dispatch_done(struct pk_request *request, const struct pk_answer *answer
     request->traced = NULL;
     request->note = NULL;
     kernel->current_context = NULL;
+    kernel->current_task = NULL;
 }
 
 static uint64_t hash_text(const char *text)

@@ -155,6 +155,10 @@ void pk_process_forget_pidfd(struct pk_process *process)
 
 bool pk_pid_is_ours(struct pk_kernel *kernel, pid_t pid)
 {
+    const struct pk_task *caller = kernel->current_task;
+
+    if (caller && (pid == caller->tid || pid == caller->process->pid))
+        return true;
     return pid > 0 && pid != getpid() && pk_context_of(kernel, pid) != NULL &&
            pk_is_descendant(kernel, pid);
 }

@@ -194,7 +194,7 @@ static void choose_random(const struct exec_request *exec, struct elf_random *ra
     char path[64];
 
     *random = (struct elf_random){0};
-    if (exec->actor->tid) {
+    if (exec->actor->tid && linux_state(exec->kernel)->personality_used) {
         snprintf(path, sizeof(path), "/proc/%d/personality", exec->actor->tid);
         if (io_read_file(AT_FDCWD, path, 64, &text) == 0 &&
             (strtoul(strbuf_text(&text), NULL, 16) & ADDR_NO_RANDOMIZE))

@@ -40,17 +40,22 @@ static void to_stat(const struct statx *from, struct stat *ret_stat)
     };
 }
 
+static struct pk_answer answer_attributes(struct pk_request *request,
+                                          const struct statx *attributes, uint64_t address)
+{
+    struct stat stat;
+
+    to_stat(attributes, &stat);
+    return pk_value(pk_write(request, address, &stat, sizeof(stat)));
+}
+
 static struct pk_answer answer_stat(struct pk_request *request, struct vfs_place *place,
                                     uint64_t address)
 {
     struct statx attributes;
-    struct stat stat;
     int r = vfs_stat(place, &attributes);
 
-    if (r < 0)
-        return pk_error(r);
-    to_stat(&attributes, &stat);
-    return pk_value(pk_write(request, address, &stat, sizeof(stat)));
+    return r < 0 ? pk_error(r) : answer_attributes(request, &attributes, address);
 }
 
 static struct pk_answer stat_path(struct pk_request *request, unsigned at_flags)
@@ -71,12 +76,30 @@ static struct pk_answer serve_lstat(struct pk_request *request)
     return stat_path(request, AT_SYMLINK_NOFOLLOW);
 }
 
+static int stat_descriptor(struct pk_request *request, int number, struct statx *ret_stat)
+{
+    cleanup_close int fd = pk_get_fd(request, number);
+
+    return fd < 0 ? fd : vfs_stat_fd(request->kernel->vfs, fd, ret_stat);
+}
+
 static struct pk_answer serve_fstat(struct pk_request *request)
 {
-    cleanup_place struct vfs_place *place = NULL;
-    int r = linux_place_of_fd(request, (int)request->args[0], &place);
+    struct statx attributes;
+    int r = stat_descriptor(request, (int)request->args[0], &attributes);
 
-    return r < 0 ? pk_error(r) : answer_stat(request, place, request->args[1]);
+    return r < 0 ? pk_error(r) : answer_attributes(request, &attributes, request->args[1]);
+}
+
+/* The way of the C library's fstat(3): a descriptor, an empty path, AT_EMPTY_PATH alone. */
+static bool is_plain_fstat(struct pk_request *request, uint64_t at_flags)
+{
+    char first = '\1';
+
+    if ((int)request->args[0] < 0 || at_flags != AT_EMPTY_PATH)
+        return false;
+    return request->args[1] == 0 ||
+           (pk_read(request, request->args[1], &first, 1) == 0 && first == '\0');
 }
 
 /*
@@ -107,9 +130,16 @@ static int resolve_for_stat(struct pk_request *request, int dirfd, uint64_t path
 static struct pk_answer serve_newfstatat(struct pk_request *request)
 {
     cleanup_place struct vfs_place *place = NULL;
-    int r = resolve_for_stat(request, (int)request->args[0], request->args[1],
-                             (unsigned)request->args[3], &place);
+    int r;
 
+    if (is_plain_fstat(request, request->args[3])) {
+        struct statx attributes;
+
+        r = stat_descriptor(request, (int)request->args[0], &attributes);
+        return r < 0 ? pk_error(r) : answer_attributes(request, &attributes, request->args[2]);
+    }
+    r = resolve_for_stat(request, (int)request->args[0], request->args[1],
+                         (unsigned)request->args[3], &place);
     return r < 0 ? pk_error(r) : answer_stat(request, place, request->args[2]);
 }
 

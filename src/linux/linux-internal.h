@@ -99,6 +99,7 @@ void linux_set_handlers(struct pk_kernel *kernel, const struct linux_handler *ha
 
 /* ---- the state of the personality ---- */
 
+#define LINUX_PERSONALITY_QUERY 0xffffffffU /* personality(2): ask only */
 #define LINUX_NAME_MAX 64 /* __NEW_UTS_LEN */
 
 /* pk_context.nofile_soft and nofile_hard: the guest has not set it, the host's value is shown. */
@@ -112,6 +113,7 @@ struct linux_state {
     char hostname[LINUX_NAME_MAX + 1];
     char domainname[LINUX_NAME_MAX + 1];
     char token[17]; /* random hexadecimal, in host-wide names that must not collide */
+    bool personality_used; /* some process may have switched address randomisation off */
     struct linux_elf_cache *elf_cache;
     struct linux_unix *names; /* of AF_UNIX sockets */
 };

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <sched.h>
+#include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -158,6 +159,58 @@ static struct pk_answer do_ioprio_set(struct pk_request *request)
     return pk_error(-EPERM);
 }
 
+/*
+ * Asking, resetting and switching off address randomisation. The rest emulates other systems and
+ * old kernels, makes the stack executable or changes what exec does.
+ */
+static struct pk_answer do_personality(struct pk_request *request)
+{
+    uint32_t persona = (uint32_t)request->args[0];
+
+    if (persona != LINUX_PERSONALITY_QUERY && persona != PER_LINUX && persona != ADDR_NO_RANDOMIZE)
+        return pk_denied(request, -EPERM, "only plain Linux programs are served",
+                         "it is never allowed", "personality 0x%x", persona);
+    if (persona == ADDR_NO_RANDOMIZE)
+        linux_state(request->kernel)->personality_used = true;
+    return pk_native();
+}
+
+/* From here on the masks are the guest's own business. */
+static struct pk_answer do_sched_setaffinity(struct pk_request *request)
+{
+    struct pk_answer answer = for_member(request, (pid_t)request->args[0]);
+
+    if (answer.kind == PK_ANSWER_NATIVE)
+        request->kernel->sets_affinity = true;
+    return answer;
+}
+
+/*
+ * The thread may be held on one CPU for a moment (trap/placement.h); what it may use is told as it
+ * is without that. The kernel's mask has a size of its own, which the raw call returns.
+ */
+static struct pk_answer do_sched_getaffinity(struct pk_request *request)
+{
+    struct pk_kernel *kernel = request->kernel;
+    pid_t pid = (pid_t)request->args[0];
+    uint64_t room = (uint32_t)request->args[1];
+    cpu_set_t host;
+    long size;
+
+    if (!kernel->placed || kernel->sets_affinity)
+        return pk_native();
+    if (pid != 0 && !pk_pid_is_ours(kernel, pid))
+        return pk_native();
+    size = syscall(SYS_sched_getaffinity, 0, sizeof(host), &host);
+    if (size < 0)
+        return pk_native();
+    if (room < (uint64_t)size || room % sizeof(long))
+        return pk_error(-EINVAL);
+    if (pk_write(request, request->args[2], &kernel->cpus, (size_t)size) < 0)
+        return pk_error(-EFAULT);
+    return pk_value(size);
+}
+
 int linux_register_process(struct pk_kernel *kernel)
 {
     static const struct linux_handler handlers[] = {
@@ -169,10 +222,12 @@ int linux_register_process(struct pk_kernel *kernel)
         {ABI_NR_setpriority, do_setpriority},
         {ABI_NR_getpriority, do_getpriority},
         {ABI_NR_ioprio_set, do_ioprio_set},
+        {ABI_NR_personality, do_personality},
         {ABI_NR_sched_setparam, for_member_arg0},
         {ABI_NR_sched_setscheduler, for_member_arg0},
         {ABI_NR_sched_setattr, for_member_arg0},
-        {ABI_NR_sched_setaffinity, for_member_arg0},
+        {ABI_NR_sched_setaffinity, do_sched_setaffinity},
+        {ABI_NR_sched_getaffinity, do_sched_getaffinity},
         {ABI_NR_migrate_pages, for_member_arg0},
         {ABI_NR_move_pages, for_member_arg0},
         {ABI_NR_get_robust_list, for_member_arg0},

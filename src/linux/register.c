@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/random.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -39,6 +40,7 @@ static struct linux_state *state_new(void)
     if (state == NULL)
         return NULL;
     state->personality.name = "linux";
+    state->personality_used = personality(LINUX_PERSONALITY_QUERY) != PER_LINUX;
     make_token(state->token);
     take_host_names(state);
     state->elf_cache = elf_cache_new();

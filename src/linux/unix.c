@@ -214,6 +214,9 @@ static struct pk_answer connect_path(struct pk_request *request, int fd,
     net_end_hurry(&hurry);
     if (r == -EAGAIN && blocks)
         return wait_for_listener(request, take_fd(&ours), place, &actor);
+    if (r == -EXDEV)
+        return pk_denied(request, -EACCES, "sockets of the host are out of reach",
+                         "show it writable with --bind", "connect to %s", vfs_place_path(place));
     return pk_value(r);
 }
 

@@ -35,7 +35,6 @@ static int set_context(uint64_t id)
     return setrlimit(RLIMIT_LOCKS, &limit) < 0 ? -errno : 0;
 }
 
-
 static void set_signals(const struct child_plan *plan)
 {
     const sigset_t *ignored = plan->start->ignored;

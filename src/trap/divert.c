@@ -1,10 +1,11 @@
 /*
  * Diversion: a thread that waits in a notification is seized, its notification is answered with a
  * restart code, and it stops on its way out, before user mode. There its registers are set and it
- * is let go; the kernel restarts the call itself. The tracer is attached for about ten microseconds.
+ * is let go; the kernel restarts the call itself. The tracer is attached for about ten
+ * microseconds.
  *
- * Once a thread is seized, every path ends in a successful detach or in waitpid() reporting its end:
- * a traced zombie would make a sibling's exec hang for ever.
+ * Once a thread is seized, every path ends in a successful detach or in waitpid() reporting its
+ * end: a traced zombie would make a sibling's exec hang for ever.
  */
 #include <errno.h>
 #include <stddef.h>

@@ -29,8 +29,6 @@
 /* The bits of a socket's type that are not flags (SOCK_TYPE_MASK in include/linux/net.h). */
 #define SOCKET_TYPE_BITS 0xfu
 
-#define PERSONALITY_QUERY        0xffffffffu
-#define PERSONALITY_NO_RANDOMIZE 0x0040000u
 
 #define IOPRIO_WHO_PROCESS 1
 
@@ -339,22 +337,6 @@ static void emit_pid_self(const struct filter_emitter *e)
 }
 
 /*
- * personality: asking, resetting and switching off address randomisation. The rest emulates other
- * systems and old kernels, makes the stack executable or changes what exec does.
- */
-static void emit_personality(const struct filter_emitter *e)
-{
-    static const uint32_t harmless[] = {PERSONALITY_QUERY, 0, PERSONALITY_NO_RANDOMIZE};
-    bpf_label native = new_label(e);
-    bpf_label refuse = new_label(e);
-
-    load(e, 0);
-    branch_on_values(e, harmless, array_length(harmless), native, refuse);
-    verdict_at(e, native, VERDICT_NATIVE);
-    verdict_at(e, refuse, VERDICT_ERRNO(EPERM));
-}
-
-/*
  * ipc in a namespace of its own: native, but shmat must not put a segment over the loader's page
  * (SHM_REMAP). An address of 0 lets the kernel choose; with the others, below the limit is refused.
  */
@@ -427,7 +409,6 @@ typedef void (*emit_function)(const struct filter_emitter *e);
 static const emit_function emit_functions[ABI_RULE_COUNT] = {
     [ABI_RULE_PRLIMIT] = emit_prlimit,
     [ABI_RULE_RLIMIT] = emit_rlimit,
-    [ABI_RULE_PERSONALITY] = emit_personality,
     [ABI_RULE_PRCTL] = filter_emit_prctl,
     [ABI_RULE_PRIORITY] = emit_priority,
     [ABI_RULE_PID_SELF] = emit_pid_self,

@@ -42,11 +42,11 @@ static uint64_t digest_arguments(pid_t tid, int nr, const uint64_t args[6])
     for (unsigned i = 0; call && i < call->nargs; i++) {
         unsigned char bytes[DIGEST_BYTES];
         size_t room = LOADER_PAGE_SIZE - args[i] % LOADER_PAGE_SIZE;
-        struct iovec local = {.iov_base = bytes, .iov_len = room < sizeof(bytes) ? room : sizeof(bytes)};
+        struct iovec local = {.iov_base = bytes,
+                              .iov_len = room < sizeof(bytes) ? room : sizeof(bytes)};
         struct iovec remote = {.iov_base = (void *)args[i], .iov_len = local.iov_len};
-        ssize_t n = args[i] < PK_EXEC_LOWEST_ADDRESS
-                        ? 0
-                        : process_vm_readv(tid, &local, 1, &remote, 1, 0);
+        ssize_t n =
+            args[i] < PK_EXEC_LOWEST_ADDRESS ? 0 : process_vm_readv(tid, &local, 1, &remote, 1, 0);
         unsigned char *end = memchr(bytes, '\0', n > 0 ? (size_t)n : 0);
 
         /* A string's digest ends with it: what follows may be anything. */
@@ -76,8 +76,8 @@ void journal_free_all(struct trap *trap)
     map_free(&trap->journal);
 }
 
-void journal_add(struct trap *trap, const struct trap_call *call, int64_t value, int fd,
-                 int number, unsigned fd_flags)
+void journal_add(struct trap *trap, const struct trap_call *call, int64_t value, int fd, int number,
+                 unsigned fd_flags)
 {
     const struct pk_request *request = &call->request;
     struct journal_entry *entry;
@@ -104,8 +104,7 @@ void journal_add(struct trap *trap, const struct trap_call *call, int64_t value,
 
 static bool is_restart(const struct journal_entry *entry, const struct seccomp_notif *notif)
 {
-    return entry->nr == notif->data.nr &&
-           entry->instruction == notif->data.instruction_pointer &&
+    return entry->nr == notif->data.nr && entry->instruction == notif->data.instruction_pointer &&
            memcmp(entry->args, notif->data.args, sizeof(entry->args)) == 0 &&
            entry->digest == digest_arguments((pid_t)notif->pid, entry->nr, entry->args);
 }
@@ -125,9 +124,9 @@ bool journal_replay(struct trap *trap, const struct seccomp_notif *notif)
         entry_free(map_remove(&trap->journal, notif->pid));
         return false;
     }
-    r = entry->fd >= 0 ? trap_send_fd(trap, notif->id, entry->fd, entry->number, entry->fd_flags,
-                                      &left)
-                       : trap_send(trap, notif->id, entry->value);
+    r = entry->fd >= 0
+            ? trap_send_fd(trap, notif->id, entry->fd, entry->number, entry->fd_flags, &left)
+            : trap_send(trap, notif->id, entry->value);
     if (left >= 0) {
         entry->value = left;
         base_close(take_fd(&entry->fd));

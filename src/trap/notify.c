@@ -155,7 +155,8 @@ bool trap_fill_request(struct trap_call *call, const struct seccomp_notif *notif
 }
 
 /* The guest was gone, or was interrupted before it could take the answer. */
-static void undelivered(struct trap_call *call, int64_t value, int fd, const struct pk_answer *answer)
+static void undelivered(struct trap_call *call, int64_t value, int fd,
+                        const struct pk_answer *answer)
 {
     struct trap *trap = call->trap;
 
@@ -177,7 +178,10 @@ static int64_t carry_descriptor(struct trap_call *call, struct pk_answer *answer
 {
     cleanup_close int fd = take_fd(&answer->fd);
     int left;
-    int r = trap_send_fd(call->trap, call->id, fd, answer->number, answer->fd_flags, &left);
+    int r;
+
+    placement_hold(&call->trap->placement, call->tid);
+    r = trap_send_fd(call->trap, call->id, fd, answer->number, answer->fd_flags, &left);
 
     if (r == -ENOENT && left >= 0)
         undelivered(call, left, -1, answer);
@@ -193,7 +197,10 @@ static int64_t carry_exec(struct trap_call *call, struct pk_answer *answer)
     struct trap *trap = call->trap;
     pid_t pid = call->request.task->process->pid;
     int token = pending_add(trap, pid, call->tid, take_ptr(answer->plan));
-    int r = token < 0 ? token : divert_exec(call, pending_path((unsigned)token));
+    int r;
+
+    placement_hold(&trap->placement, call->tid);
+    r = token < 0 ? token : divert_exec(call, pending_path((unsigned)token));
 
     if (r == 0)
         return 0;
@@ -275,6 +282,7 @@ void trap_serve(struct trap *trap, const struct seccomp_notif *notif)
     struct park_result result = {0};
     struct pk_answer answer;
 
+    placement_saw(&trap->placement, call.tid);
     if (journal_replay(trap, notif))
         return;
     if (park_take(trap, notif, &result)) {
@@ -314,6 +322,22 @@ static bool has_hung_up(const struct trap *trap)
     return poll(&listener, 1, 0) == 1 && (listener.revents & (POLLHUP | POLLERR));
 }
 
+/*
+ * After an interruption: takes the reaper's reports. The tree is gone, or must be taken to be, when
+ * there is no reaper any more (somebody killed it, and with it the first process).
+ */
+static bool reaper_is_gone(struct trap *trap)
+{
+    struct pollfd status = {.fd = trap->status_fd, .events = POLLIN};
+
+    if (trap->parking && !trap->features.recv_ends)
+        return false; /* the parking thread reads them */
+    while (poll(&status, 1, 0) == 1)
+        if (!trap_read_status(trap))
+            return true;
+    return false;
+}
+
 static void look_around(struct trap *trap)
 {
     if (!atomic_exchange(&trap->woken, false))
@@ -339,6 +363,9 @@ static int serve_next(struct trap *trap)
 {
     struct seccomp_notif notif;
 
+    /* Spoilt while the last request was served, or instead of this one: somebody woke us. */
+    if (trap->notice.notif.flags)
+        placement_tick(&trap->placement);
     memset(&trap->notice, 0, sizeof(trap->notice));
     look_around(trap);
     if (atomic_load(&trap->tree_gone))
@@ -350,8 +377,11 @@ static int serve_next(struct trap *trap)
             serve_held(trap);
         return 1;
     }
-    if (errno == EINTR || errno == EINVAL)
+    if (errno == EINTR || errno == EINVAL) {
+        if (reaper_is_gone(trap))
+            atomic_store(&trap->tree_gone, true);
         return 1;
+    }
     /* The notification went away before we got it, or there is nobody left who could make one. */
     if (errno == ENOENT)
         return has_hung_up(trap) ? 0 : 1;

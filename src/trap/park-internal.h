@@ -33,19 +33,19 @@ struct park {
     int nr;
     uint64_t args[6];
     uint64_t instruction;
-    uint64_t id;            /* of the notification, while WANTED */
+    uint64_t id; /* of the notification, while WANTED */
     enum park_state state;
-    bool traced;            /* seized by the parking thread, its stops and its end are awaited */
-    bool untouched;         /* SEIZED: the notification was gone, leave the thread as it is */
-    bool interrupted;       /* PARKED: its PTRACE_INTERRUPT has been sent */
-    int signal;             /* SIGNALLED: to be delivered when it is let go */
-    uint64_t held_since;    /* SIGNALLED: io_now_ns() */
+    bool traced;         /* seized by the parking thread, its stops and its end are awaited */
+    bool untouched;      /* SEIZED: the notification was gone, leave the thread as it is */
+    bool interrupted;    /* PARKED: its PTRACE_INTERRUPT has been sent */
+    int signal;          /* SIGNALLED: to be delivered when it is let go */
+    uint64_t held_since; /* SIGNALLED: io_now_ns() */
 
-    struct pk_job *job;     /* NULL: `answer` is ready */
+    struct pk_job *job; /* NULL: `answer` is ready */
     struct pk_answer answer;
-    bool running;           /* queued or at work: must not be freed */
+    bool running; /* queued or at work: must not be freed */
     atomic_bool cancelled;
-    struct worker *worker;  /* that runs it now, NULL: none yet */
+    struct worker *worker; /* that runs it now, NULL: none yet */
     int64_t result;
 };
 
@@ -53,17 +53,17 @@ struct parking {
     struct trap *trap;
     pthread_mutex_t lock;
     pthread_t thread;
-    int kick_fd;            /* eventfd: something changed for the parking thread */
-    int child_fd;           /* signalfd for SIGCHLD: a traced thread stopped or ended */
-    atomic_uint count;      /* of parks: what the kernel thread looks at first */
+    int kick_fd;       /* eventfd: something changed for the parking thread */
+    int child_fd;      /* signalfd for SIGCHLD: a traced thread stopped or ended */
+    atomic_uint count; /* of parks: what the kernel thread looks at first */
     struct list parks;
-    struct map by_tid;      /* tid -> struct park, all states but LOST */
+    struct map by_tid; /* tid -> struct park, all states but LOST */
     unsigned traced_count;
     bool stopping;
 
-    pthread_cond_t work;    /* for idle workers */
+    pthread_cond_t work; /* for idle workers */
     struct list queue;
-    struct list workers;    /* struct worker.node */
+    struct list workers; /* struct worker.node */
     unsigned worker_count;
     unsigned idle_count;
 };

@@ -26,7 +26,7 @@
 #define CANCEL_EVERY_MS      1
 #define CANCEL_LOST_EVERY_MS 20
 
-#define is_group_stop_signal(signal)                                                               \
+#define is_group_stop_signal(signal) \
     ((signal) == SIGSTOP || (signal) == SIGTSTP || (signal) == SIGTTIN || (signal) == SIGTTOU)
 
 /* It is off the books of its number: another thread may have that now. */
@@ -125,10 +125,8 @@ static void leave_unserved(struct parking *parking, struct park *park, int signa
 
 static bool is_at_call(const struct park *park)
 {
-    struct divert_call call = {.tid = park->tid,
-                               .nr = park->nr,
-                               .args = park->args,
-                               .instruction = park->instruction};
+    struct divert_call call = {
+        .tid = park->tid, .nr = park->nr, .args = park->args, .instruction = park->instruction};
 
     return divert_is_at(&call);
 }
@@ -158,9 +156,7 @@ static struct park *find_traced(struct parking *parking, pid_t tid)
 {
     struct park *park;
 
-    list_for_each(park, &parking->parks, node)
-        if (park->tid == tid && park->traced)
-            return park;
+    list_for_each(park, &parking->parks, node) if (park->tid == tid && park->traced) return park;
     return NULL;
 }
 
@@ -232,7 +228,8 @@ static int step_all(struct parking *parking)
     bool collect = false;
     int timeout = -1;
 
-    list_for_each_safe(park, next, &parking->parks, node) {
+    list_for_each_safe(park, next, &parking->parks, node)
+    {
         int again = step(parking, park, &collect);
 
         if (again >= 0 && (timeout < 0 || again < timeout))
@@ -256,10 +253,10 @@ static void wait_for_events(struct parking *parking, int timeout)
 {
     struct trap *trap = parking->trap;
     bool watches = !trap->features.recv_ends && !atomic_load(&trap->tree_gone);
-    struct pollfd fds[3] = {{.fd = parking->kick_fd, .events = POLLIN},
-                            {.fd = watches ? trap->status_fd : -1, .events = POLLIN},
-                            {.fd = parking->traced_count ? parking->child_fd : -1,
-                             .events = POLLIN}};
+    struct pollfd fds[3] = {
+        {.fd = parking->kick_fd, .events = POLLIN},
+        {.fd = watches ? trap->status_fd : -1, .events = POLLIN},
+        {.fd = parking->traced_count ? parking->child_fd : -1, .events = POLLIN}};
     struct signalfd_siginfo info;
     uint64_t count;
 

@@ -133,9 +133,10 @@ static void sweep_released(struct parking *parking)
     struct park *park;
     struct park *next;
 
-    list_for_each_safe(park, next, &parking->parks, node)
-        if (park->state == PARK_RELEASED && syscall(SYS_tgkill, park->pid, park->tid, 0) < 0)
-            lose(parking, park);
+    list_for_each_safe(park, next, &parking->parks,
+                       node) if (park->state == PARK_RELEASED &&
+                                 syscall(SYS_tgkill, park->pid, park->tid, 0) < 0)
+        lose(parking, park);
 }
 
 static int enter(struct parking *parking, struct park *park, bool ready)
@@ -229,8 +230,8 @@ bool park_take(struct trap *trap, const struct seccomp_notif *notif, struct park
     park = map_get(&parking->by_tid, notif->pid);
     if (park && is_reissue(park, notif)) {
         forget(parking, park);
-        *ret_result = (struct park_result){
-            .job = park->job, .value = park->result, .answer = park->answer};
+        *ret_result =
+            (struct park_result){.job = park->job, .value = park->result, .answer = park->answer};
         free(park);
         found = true;
     } else if (park) {
@@ -249,7 +250,8 @@ void park_collect(struct trap *trap)
     if (parking == NULL || atomic_load(&parking->count) == 0)
         return;
     pthread_mutex_lock(&parking->lock);
-    list_for_each_safe(park, next, &parking->parks, node) {
+    list_for_each_safe(park, next, &parking->parks, node)
+    {
         if (park->state != PARK_LOST || park->running || park->traced)
             continue;
         list_remove(&park->node);
@@ -269,15 +271,15 @@ void park_stop(struct trap *trap)
         return;
     pthread_mutex_lock(&parking->lock);
     parking->stopping = true;
-    list_for_each_safe(park, next, &parking->parks, node)
-        lose(parking, park);
+    list_for_each_safe(park, next, &parking->parks, node) lose(parking, park);
     pthread_mutex_unlock(&parking->lock);
     park_kick(parking);
     pthread_join(parking->thread, NULL);
     trap->parking = NULL;
     if (!worker_stop_all(parking))
         return;
-    list_for_each_safe(park, next, &parking->parks, node) {
+    list_for_each_safe(park, next, &parking->parks, node)
+    {
         list_remove(&park->node);
         park_free(park);
     }

@@ -1,12 +1,15 @@
 /*
  * Execs that were decided but have not reached the loader yet, by process and token. A record goes
  * stale when the host's own execve fails afterwards (E2BIG, ENOMEM), or when the thread is killed.
- * A thread has at most one, so the next exec of the same thread recycles it; those of dead processes
- * are swept.
+ * A thread has at most one, so the next exec of the same thread recycles it; those of dead
+ * processes are swept.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,8 +18,16 @@
 #include "core/exec.h"
 #include "trap/trap-internal.h"
 
-#define SWEEP_FIRST    64
-#define OLD_NS         60000000000ULL /* no exec takes longer between decision and loader */
+#define SWEEP_FIRST 64
+#define OLD_NS      60000000000ULL /* no exec takes longer between decision and loader */
+
+/* As much of /proc/TID/auxv as there ever is. */
+#define AUXV_MAX 1024
+
+struct auxv {
+    ssize_t size;
+    unsigned char bytes[AUXV_MAX];
+};
 
 struct pending_exec {
     pid_t pid;
@@ -24,13 +35,51 @@ struct pending_exec {
     unsigned token;
     uint64_t added_ns;
     struct pk_exec_plan *plan;
+    struct auxv *before; /* of the calling process, for a plan that raises privileges */
 };
 
 static void pending_free(struct trap *trap, struct pending_exec *pending)
 {
     map_remove2(&trap->pending, (uint64_t)pending->pid, pending->token);
     pk_exec_plan_free(pending->plan);
+    free(pending->before);
     free(pending);
+}
+
+static int read_auxv(pid_t pid, struct auxv *auxv)
+{
+    char path[32];
+    cleanup_close int fd = -1;
+
+    snprintf(path, sizeof(path), "/proc/%d/auxv", pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    auxv->size = fd < 0 ? -1 : read(fd, auxv->bytes, sizeof(auxv->bytes));
+    return auxv->size <= 0 ? -EPERM : 0;
+}
+
+/*
+ * A program may let its exec fail on the host, behind our decision, and then jump to the loader's
+ * private call itself: it would get the rights of a set-user-id program and keep its own code. A
+ * real exec leaves an auxiliary vector with other random addresses, which no guest can change.
+ * (Where the host does not randomise, set-user-id programs do not run.)
+ */
+static bool has_execed(const struct pending_exec *pending)
+{
+    struct auxv now;
+
+    if (pending->before == NULL)
+        return true;
+    return read_auxv(pending->pid, &now) == 0 &&
+           (now.size != pending->before->size ||
+            memcmp(now.bytes, pending->before->bytes, (size_t)now.size) != 0);
+}
+
+static int remember_auxv(struct pending_exec *pending, const struct pk_exec_plan *plan)
+{
+    if (!plan->secure)
+        return 0;
+    pending->before = malloc(sizeof(*pending->before));
+    return pending->before ? read_auxv(pending->pid, pending->before) : -ENOMEM;
 }
 
 /*
@@ -74,17 +123,23 @@ static unsigned choose_token(struct trap *trap, pid_t pid, pid_t tid)
     return 0;
 }
 
-static int set(struct trap *trap, pid_t pid, pid_t tid, unsigned token, struct pk_exec_plan *plan)
+static int set(struct trap *trap, pid_t pid, pid_t tid, unsigned token, struct pk_exec_plan *plan,
+               bool check)
 {
     struct pending_exec *pending = calloc(1, sizeof(*pending));
+    int r;
 
     if (pending == NULL)
         return -ENOMEM;
-    *pending = (struct pending_exec){
-        .pid = pid, .tid = tid, .token = token, .added_ns = io_now_ns()};
-    if (map_set2(&trap->pending, (uint64_t)pid, token, pending) < 0) {
+    *pending =
+        (struct pending_exec){.pid = pid, .tid = tid, .token = token, .added_ns = io_now_ns()};
+    r = check ? remember_auxv(pending, plan) : 0;
+    if (r == 0)
+        r = map_set2(&trap->pending, (uint64_t)pid, token, pending);
+    if (r < 0) {
+        free(pending->before);
         free(pending);
-        return -ENOMEM;
+        return r;
     }
     pending->plan = plan;
     return (int)token;
@@ -102,7 +157,7 @@ int pending_add(struct trap *trap, pid_t pid, pid_t tid, struct pk_exec_plan *pl
     old = map_get2(&trap->pending, (uint64_t)pid, token);
     if (old)
         pending_free(trap, old);
-    r = set(trap, pid, tid, token, plan);
+    r = set(trap, pid, tid, token, plan, true);
     if (r < 0)
         pk_exec_plan_free(plan);
     return r;
@@ -115,14 +170,16 @@ struct pk_exec_plan *pending_take(struct trap *trap, pid_t pid, uint64_t token)
 
     if (pending == NULL)
         return NULL;
-    plan = take_ptr(pending->plan);
+    plan = has_execed(pending) ? take_ptr(pending->plan) : NULL;
     pending_free(trap, pending);
     return plan;
 }
 
 void pending_put_back(struct trap *trap, pid_t pid, unsigned token, struct pk_exec_plan *plan)
 {
-    if (map_get2(&trap->pending, (uint64_t)pid, token) || set(trap, pid, pid, token, plan) < 0)
+    /* It has been seen to be a real exec: no second check. */
+    if (map_get2(&trap->pending, (uint64_t)pid, token) ||
+        set(trap, pid, pid, token, plan, false) < 0)
         pk_exec_plan_free(plan);
 }
 

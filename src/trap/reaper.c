@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -20,12 +20,8 @@
 #include "base/io.h"
 #include "trap/trap-internal.h"
 
-#define CHILD_STACK_SIZE (256 * 1024)
-
-static int run_child(void *plan)
-{
-    child_main(plan);
-}
+/* Status pipe, /proc, listener. */
+#define KEPT_FDS 3
 
 static void report_failure(const struct child_plan *plan, int error)
 {
@@ -35,24 +31,41 @@ static void report_failure(const struct child_plan *plan, int error)
 }
 
 /*
- * Makes the first process. It borrows our memory until it has become the loader, and we sleep
- * until then: nothing is copied.
+ * Makes the first process. It borrows our memory and stack until it has become the loader, and we
+ * sleep until then: nothing is copied. It never returns from child_main(), so our frames stay
+ * whole.
  */
-static pid_t make_first(struct child_plan *plan)
+static pid_t make_first(const struct child_plan *plan)
 {
-    void *stack = mmap(NULL, CHILD_STACK_SIZE, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    pid_t pid;
+    pid_t pid = vfork();
 
-    if (stack == MAP_FAILED)
-        return -errno;
-    pid = clone(run_child, (char *)stack + CHILD_STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD,
-                plan);
+    if (pid == 0)
+        child_main(plan);
     if (pid < 0)
-        pid = -errno;
-    munmap(stack, CHILD_STACK_SIZE);
+        return -errno;
     munmap((void *)LOADER_PATH_PAGE, LOADER_PAGE_SIZE);
     return pid;
+}
+
+/* Receives what share_listener() sends; -1 when the supervisor is gone already. */
+static int receive_listener(const struct child_plan *plan)
+{
+    char byte;
+    struct iovec data = {.iov_base = &byte, .iov_len = 1};
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct msghdr message = {.msg_iov = &data,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
+    int fd = -1;
+
+    if (recvmsg(plan->link_fd, &message, MSG_CMSG_CLOEXEC) == 1 &&
+        message.msg_controllen >= CMSG_LEN(sizeof(int)))
+        memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
+    return fd;
 }
 
 static int move_fd(int fd, int number)
@@ -63,15 +76,20 @@ static int move_fd(int fd, int number)
 /* Keeps only what is needed: an open terminal or pipe end must end with its last user. */
 static void drop_descriptors(struct child_plan *plan)
 {
-    int status = fcntl(plan->status_fd, F_DUPFD_CLOEXEC, 3);
-    int proc = fcntl(plan->proc_fd, F_DUPFD_CLOEXEC, 3);
+    int status = fcntl(plan->status_fd, F_DUPFD_CLOEXEC, KEPT_FDS);
+    int proc = fcntl(plan->proc_fd, F_DUPFD_CLOEXEC, KEPT_FDS);
+    int listener = fcntl(plan->listener, F_DUPFD_CLOEXEC, KEPT_FDS);
 
     if (status < 0 || proc < 0)
         return;
     plan->status_fd = move_fd(status, 0);
     plan->proc_fd = move_fd(proc, 1);
-    if (syscall(SYS_close_range, 2U, ~0U, 0) < 0)
-        for (int fd = 2; fd < 65536; fd++)
+    if (listener < 0)
+        close(2);
+    else
+        plan->listener = move_fd(listener, 2);
+    if (syscall(SYS_close_range, (unsigned)KEPT_FDS, ~0U, 0) < 0)
+        for (int fd = KEPT_FDS; fd < 65536; fd++)
             close(fd);
 }
 
@@ -108,7 +126,7 @@ static void reap_to_the_end(const struct child_plan *plan, pid_t first)
         return;
     /* The tree is to end: the first process too, but its status is still wanted. */
     kill(first, SIGKILL);
-    while (!first_ended && reap(plan, first, &first_ended))
+    while (reap(plan, first, &first_ended) && !first_ended)
         sigwaitinfo(&signals, NULL);
 }
 
@@ -127,6 +145,7 @@ void reaper_main(struct child_plan *plan)
         report_failure(plan, first);
         _exit(1);
     }
+    plan->listener = receive_listener(plan);
     drop_descriptors(plan);
     reap_to_the_end(plan, first);
     kill_descendants(plan->proc_fd);

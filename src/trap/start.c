@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -21,11 +22,13 @@
 #include "trap/trap-internal.h"
 
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS /* include/uapi/linux/seccomp.h, 6.6 */
-#define SECCOMP_IOCTL_NOTIF_SET_FLAGS  SECCOMP_IOW(4, __u64)
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS      SECCOMP_IOW(4, __u64)
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
 
 #define END_PATIENCE_MS 11000
+#define STRAY_ROUNDS    1000
+#define STRAY_PAUSE_NS  1000000
 
 /* Everything of a start that is needed until the first process runs. */
 struct starting {
@@ -35,9 +38,9 @@ struct starting {
     struct trap_walls walls;
     struct sock_fprog program;
     struct child_plan plan;
-    struct pk_exec_plan *exec_plan; /* until it is pending */
-    int link_fd;      /* our end */
-    int failed_stage; /* enum child_stage; -1: none */
+    struct pk_exec_plan *exec_plan;   /* until it is pending */
+    int link_fd;                      /* our end */
+    int failed_stage;                 /* enum child_stage; -1: none */
     bool ipc_isolated, unix_isolated; /* as the caller had them */
 };
 
@@ -47,9 +50,12 @@ struct starting {
  */
 static void on_wake_up(int signal, siginfo_t *info, void *context)
 {
+    bool ours =
+        info->si_code == SI_TIMER || (info->si_code == SI_QUEUE && info->si_pid == getpid());
+
     (void)signal;
     (void)context;
-    if (info->si_code == SI_QUEUE && info->si_pid == getpid() && info->si_value.sival_ptr)
+    if (ours && info->si_value.sival_ptr)
         ((union trap_notice *)info->si_value.sival_ptr)->notif.flags = 1;
 }
 
@@ -90,8 +96,10 @@ static struct trap *allocate(struct pk_kernel *kernel, const struct trap_feature
     trap->loader_fd = -1;
     list_init(&trap->held);
     take_signals(trap);
+    placement_init(&trap->placement, kernel, TRAP_SIGNAL, &trap->notice);
     /* Nobody looks into the process kernel, and orphans of a dead reaper stay descendants. */
     trap->was_dumpable = prctl(PR_GET_DUMPABLE) == 1;
+    prctl(PR_GET_CHILD_SUBREAPER, &trap->was_subreaper);
     prctl(PR_SET_DUMPABLE, 0);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     return trap;
@@ -160,6 +168,16 @@ static pid_t fork_reaper(struct starting *starting)
     return pid < 0 ? -errno : pid;
 }
 
+/* Reports of the reaper, and its death, interrupt RECV. */
+static void watch_status(const struct trap *trap)
+{
+    struct f_owner_ex owner = {.type = F_OWNER_TID, .pid = trap->kernel_tid};
+
+    fcntl(trap->status_fd, F_SETOWN_EX, &owner);
+    fcntl(trap->status_fd, F_SETSIG, TRAP_SIGNAL);
+    fcntl(trap->status_fd, F_SETFL, O_ASYNC);
+}
+
 static int start_reaper(struct starting *starting)
 {
     struct trap *trap = starting->trap;
@@ -179,6 +197,7 @@ static int start_reaper(struct starting *starting)
         return base_fail(starting->error, errno, NULL, "cannot make a pipe");
     trap->status_fd = fds[0];
     status = fds[1];
+    watch_status(trap);
     fill_plan(starting, theirs, status, proc_fd);
     trap->reaper = fork_reaper(starting);
     if (trap->reaper < 0)
@@ -239,6 +258,29 @@ static int take_listener(struct trap *trap, const struct child_report *report)
     return 0;
 }
 
+/*
+ * Gives the reaper the listener to hold. If this process dies, calls then wait for the end instead
+ * of failing with ENOSYS, so that no guest acts on an answer that nobody gave.
+ */
+static int share_listener(const struct starting *starting)
+{
+    char byte = 0;
+    struct iovec data = {.iov_base = &byte, .iov_len = 1};
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct msghdr message = {.msg_iov = &data,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
+
+    control.header = (struct cmsghdr){
+        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+    memcpy(CMSG_DATA(&control.header), &starting->trap->listener, sizeof(int));
+    return sendmsg(starting->link_fd, &message, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+}
+
 /* Takes the listener over and waits until the loader has been started, or has not. */
 static int meet_first(struct starting *starting)
 {
@@ -257,16 +299,41 @@ static int meet_first(struct starting *starting)
     r = pending_add(trap, report.pid, report.pid, take_ptr(starting->exec_plan));
     if (r < 0)
         return base_fail(starting->error, r, NULL, "no memory for the first program");
-    if (write(starting->link_fd, "", 1) != 1)
+    if (send(starting->link_fd, "", 1, MSG_NOSIGNAL) != 1 || share_listener(starting) < 0)
         return base_fail(starting->error, errno, NULL, "the first process was killed");
     r = receive(starting, &report);
     return r == -EPIPE ? 0 : r;
+}
+
+static int kill_stray(pid_t pid, void *user)
+{
+    struct trap *trap = user;
+
+    if (pk_pid_is_ours(trap->kernel, pid) && kill(pid, SIGKILL) == 0)
+        trap->strays++;
+    waitpid(pid, NULL, WNOHANG | __WALL);
+    return 0;
+}
+
+/* Somebody killed the reaper: its children are ours now. Only guests carry a context. */
+static void kill_strays(struct trap *trap)
+{
+    for (int round = 0; round < STRAY_ROUNDS; round++) {
+        struct timespec pause = {.tv_nsec = STRAY_PAUSE_NS};
+
+        trap->strays = 0;
+        pk_for_each_process(trap->kernel, kill_stray, trap);
+        if (trap->strays == 0)
+            return;
+        nanosleep(&pause, NULL);
+    }
 }
 
 /* Waits for the reaper, which ends after everybody else. */
 static void end_tree(struct trap *trap)
 {
     struct pollfd status = {.fd = trap->status_fd, .events = POLLIN};
+    int end = 0;
 
     if (trap->reaper <= 0)
         return;
@@ -275,9 +342,11 @@ static void end_tree(struct trap *trap)
         trap->tree_gone = !trap_read_status(trap);
     if (!trap->tree_gone)
         kill(trap->reaper, SIGKILL);
-    while (waitpid(trap->reaper, NULL, 0) < 0 && errno == EINTR)
+    while (waitpid(trap->reaper, &end, 0) < 0 && errno == EINTR)
         ;
     trap->reaper = -1;
+    if (!WIFEXITED(end))
+        kill_strays(trap);
 }
 
 /* The filter may let more through where the host cannot be reached anyway. */
@@ -294,7 +363,7 @@ static int start_processes(struct starting *starting)
     const struct trap_walls *walls = &starting->walls;
     int r;
 
-    tell_isolation(starting, walls->namespaces, walls->network_namespace);
+    tell_isolation(starting, walls->namespaces, walls->unix_isolated);
     r = build_filter(starting);
     if (r == 0)
         r = start_reaper(starting);
@@ -316,6 +385,7 @@ static bool give_up_namespaces(struct starting *starting)
     starting->program = (struct sock_fprog){0};
     starting->walls.namespaces = false;
     starting->walls.network_namespace = false;
+    starting->walls.unix_isolated = false;
     starting->failed_stage = -1;
     trap->tree_gone = false;
     trap->first_ended = false;
@@ -368,6 +438,7 @@ void trap_free(struct trap *trap)
 {
     if (trap == NULL)
         return;
+    placement_free(&trap->placement);
     end_tree(trap);
     park_stop(trap);
     while (!list_is_empty(&trap->held)) {
@@ -387,6 +458,7 @@ void trap_free(struct trap *trap)
     free(trap->loader_dir);
     if (trap->was_dumpable)
         prctl(PR_SET_DUMPABLE, 1);
+    prctl(PR_SET_CHILD_SUBREAPER, trap->was_subreaper);
     give_signals_back(trap);
     free(trap);
 }

@@ -20,6 +20,7 @@
 #include "core/kernel.h"
 #include "core/request.h"
 #include "trap/loader/protocol.h"
+#include "trap/placement.h"
 #include "trap/trap.h"
 
 /* Interrupts our own threads and tells the reaper to end the tree. Ignored by default. */
@@ -41,27 +42,30 @@ struct trap_walls;
 struct trap {
     struct pk_kernel *kernel;
     struct trap_features features;
-    int listener;            /* the filter's notification descriptor */
-    pid_t self;              /* this process ... */
-    pid_t kernel_tid;        /* ... and its kernel thread, for wake-ups */
-    atomic_bool woken;       /* the kernel thread has something to look at besides RECV */
+    int listener;      /* the filter's notification descriptor */
+    pid_t self;        /* this process ... */
+    pid_t kernel_tid;  /* ... and its kernel thread, for wake-ups */
+    atomic_bool woken; /* the kernel thread has something to look at besides RECV */
     atomic_bool stopping;
     union trap_notice notice; /* the one passed to RECV; the wake-up handler spoils it */
-    struct list held;        /* struct trap_held: received while an injection was under way */
+    struct list held;         /* struct trap_held: received while an injection was under way */
 
     pid_t reaper;            /* -1 once it has been waited for */
+    unsigned strays;         /* guests killed in one round after the reaper's own death */
     int status_fd;           /* the reaper's report; end of file when the tree is gone */
     int first_status;        /* wait status of the first process, once ... */
     atomic_bool first_ended; /* ... it has ended */
     atomic_bool tree_gone;   /* the status pipe has ended, seen by the parking thread */
 
-    struct map pending;      /* (pid, token) -> struct pending_exec */
+    struct placement placement;
+
+    struct map pending; /* (pid, token) -> struct pending_exec */
     size_t pending_sweep_at;
     struct map journal;      /* tid -> struct journal_entry */
     struct parking *parking; /* NULL until the first deferred call */
 
-    char *loader_path;       /* what the host executes; a private copy when loader_dir is set */
-    char *loader_dir;        /* private directory to be removed at the end; NULL: none */
+    char *loader_path; /* what the host executes; a private copy when loader_dir is set */
+    char *loader_dir;  /* private directory to be removed at the end; NULL: none */
     int loader_fd;
     off_t loader_path_offset; /* of the path page in the file */
 
@@ -69,6 +73,7 @@ struct trap {
     struct sigaction old_action;
     bool signals_taken;
     bool was_dumpable;
+    int was_subreaper;
 };
 
 /* A request together with the notification it came in: what request.port_data points to. */
@@ -208,8 +213,8 @@ void loader_file_remove(const char *path, const char *directory);
 /* ---- journal.c: what a signal made the guest miss (hosts without WAIT_KILLABLE_RECV) ---- */
 
 /* Remembers the outcome of a call whose answer could not be delivered. `fd` (or -1) is consumed. */
-void journal_add(struct trap *trap, const struct trap_call *call, int64_t value, int fd,
-                 int number, unsigned fd_flags);
+void journal_add(struct trap *trap, const struct trap_call *call, int64_t value, int fd, int number,
+                 unsigned fd_flags);
 
 /*
  * When this notification is the restart of a call in the journal: answers it from there and
@@ -285,6 +290,7 @@ struct child_plan {
     int link_fd;   /* their end of the link to trap_new() */
     int status_fd; /* their end of the status pipe */
     int proc_fd;   /* the host's /proc */
+    int listener;  /* held by the reaper, never used */
     pid_t supervisor;
     pid_t reaper;
 };
@@ -302,9 +308,10 @@ int kill_descendants(int proc_fd);
 
 /* What of the host's further walls is to be used; decided before anything is started. */
 struct trap_walls {
-    bool namespaces;        /* mount, IPC and UTS ... */
-    bool network_namespace; /* ... and network, when the guest gets none */
+    bool namespaces;        /* mount, IPC and UTS */
+    bool network_namespace; /* in addition to those */
     bool user_namespace;    /* needed for those */
+    bool unix_isolated;     /* no socket name of the host is in reach */
     int landlock_ruleset;   /* -1: none */
 };
 

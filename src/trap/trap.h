@@ -42,20 +42,20 @@ struct trap;
 
 /* What the host offers; probed once, at start, by doing. `false` has a fallback or a refusal. */
 struct trap_features {
-    bool user_notification;  /* 5.0 ... with ADDFD (5.9): required */
-    bool addfd_send;         /* 5.14: one call less per open */
-    bool wait_killable;      /* 5.19: else the journal of the last mutating call */
-    bool sync_wake_up;       /* 6.6: else guest and kernel are pinned together */
-    bool pidfd_getfd;        /* required */
-    bool process_vm;         /* reading a child's memory works (Yama, LSM): required */
-    bool seize;              /* ptrace(SEIZE) of a child works: required */
-    bool pidfd_thread;       /* 6.9 */
-    bool mseal;              /* 6.10: second lock on the loader's page */
-    bool user_namespaces;    /* further wall */
-    int landlock_abi;        /* 0: none; further wall */
-    bool recv_ends;          /* 6.11: RECV returns when the last guest is gone */
-    bool context_limit;      /* RLIMIT_LOCKS can carry context ids: required */
-    unsigned filter_length;  /* instructions of the filter */
+    bool user_notification; /* 5.0 ... with ADDFD (5.9): required */
+    bool addfd_send;        /* 5.14: one call less per open */
+    bool wait_killable;     /* 5.19: else the journal of the last mutating call */
+    bool sync_wake_up;      /* 6.6: else guest and kernel are pinned together */
+    bool pidfd_getfd;       /* required */
+    bool process_vm;        /* reading a child's memory works (Yama, LSM): required */
+    bool seize;             /* ptrace(SEIZE) of a child works: required */
+    bool pidfd_thread;      /* 6.9 */
+    bool mseal;             /* 6.10: second lock on the loader's page */
+    bool user_namespaces;   /* further wall */
+    int landlock_abi;       /* 0: none; further wall */
+    bool recv_ends;         /* 6.11: RECV returns when the last guest is gone */
+    bool context_limit;     /* RLIMIT_LOCKS can carry context ids: required */
+    unsigned filter_length; /* instructions of the filter */
     unsigned kernel_major, kernel_minor;
 
     /* What the trial of a required feature ended with: 0 or a negative errno. */
@@ -77,26 +77,26 @@ int trap_probe(struct trap_features *ret_features);
 int trap_check_features(const struct trap_features *features, struct base_error *error);
 
 struct trap_start {
-    const char *loader_path;    /* absolute host path of the loader, the one file ever executed */
-    struct pk_exec_plan *plan;  /* of the first program; consumed in every case */
+    const char *loader_path;   /* absolute host path of the loader, the one file ever executed */
+    struct pk_exec_plan *plan; /* of the first program; consumed in every case */
     const struct pk_context *context; /* of the first process, adopted already */
-    char *const *argv;          /* of the first program, before `#!` rewriting by the plan */
+    char *const *argv;                /* of the first program, before `#!` rewriting by the plan */
     char *const *envp;
-    pid_t process_group;        /* the group the first process joins; 0: a new one */
-    const sigset_t *mask;       /* signals it starts with blocked; NULL: as the calling thread */
+    pid_t process_group;  /* the group the first process joins; 0: a new one */
+    const sigset_t *mask; /* signals it starts with blocked; NULL: as the calling thread */
     /*
      * Signals it starts with ignored (nohup); all others are at their default, whatever this
      * process does with them. NULL: none.
      */
     const sigset_t *ignored;
-    bool wait_for_all;          /* other guests may outlive the first one */
+    bool wait_for_all; /* other guests may outlive the first one */
     /*
      * Further walls: Landlock where there is one, namespaces where they cost the guest nothing (as
      * root, or with virtual identities). The kernel's config.ipc_isolated and unix_isolated are set
      * accordingly. What cannot be had is left out.
      */
     bool walls;
-    bool require_walls;         /* refuse to start without them */
+    bool require_walls; /* refuse to start without them */
     /*
      * Called in the first process before its filter is installed (limits, cgroups); may be NULL.
      * Async-signal-safe work only; a negative errno ends the start. */
@@ -127,9 +127,9 @@ void trap_stop(struct trap *trap);
 void trap_free(struct trap *trap);
 
 /*
- * Kills and reaps every remaining descendant of the calling process, which must be a child subreaper
- * (PR_SET_CHILD_SUBREAPER), until none is left. Async-signal-safe. Returns 0, or -ETIME when some
- * would not die within ten seconds (uninterruptible sleep).
+ * Kills and reaps every remaining descendant of the calling process, which must be a child
+ * subreaper (PR_SET_CHILD_SUBREAPER), until none is left. Async-signal-safe. Returns 0, or -ETIME
+ * when some would not die within ten seconds (uninterruptible sleep).
  */
 int trap_kill_descendants(void);
 

@@ -9,9 +9,9 @@
 #include "base/io.h"
 #include "trap/park-internal.h"
 
-#define WORKER_STACK  (128 * 1024)
-#define IDLE_SECONDS  5
-#define STOP_SECONDS  2
+#define WORKER_STACK (128 * 1024)
+#define IDLE_SECONDS 5
+#define STOP_SECONDS 2
 
 struct worker {
     struct list node;

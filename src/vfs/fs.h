@@ -207,6 +207,15 @@ int vfs_open_generated(struct vfs_node *node, const struct vfs_open_request *req
                        const struct vfs_generated *generated, bool live,
                        struct vfs_opened *ret_opened);
 
+/*
+ * Says that names which led to this host object now lead to a copy of it: attributes of descriptors
+ * that are still open on it are to be found by name. Where memory is short, all are.
+ */
+void vfs_note_altered(struct vfs *vfs, dev_t device, ino_t inode);
+
+/* The same for every object of the host: a file system shows other numbers than the host's. */
+void vfs_distrust_descriptors(struct vfs *vfs);
+
 /* Remembers that a host object (device, inode) opened by the guest is this place. */
 void vfs_remember_place(struct vfs *vfs, const struct statx *stat, struct vfs_place *place);
 

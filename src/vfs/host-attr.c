@@ -61,11 +61,15 @@ static int write_owner(const char *path, uid_t uid, gid_t gid)
     return setxattr(path, HOST_OWNER_ATTRIBUTE, text, (size_t)length, 0) < 0 ? -errno : 0;
 }
 
-/* Ids as the guest sees them: recorded ones first, which only our own files can have. */
+/*
+ * Ids as the guest sees them: recorded ones first, which only our own files can have. Root can set
+ * every owner, so nothing is ever recorded for it.
+ */
 static void map_owner(struct host_node *node, struct statx *stat)
 {
     struct vfs *vfs = node->node.fs->vfs;
-    bool ours = stat->stx_uid == vfs_kernel(vfs)->host_identity.uid;
+    uid_t runner = vfs_kernel(vfs)->host_identity.uid;
+    bool ours = runner != 0 && stat->stx_uid == runner;
     char path[IO_FD_PATH_SIZE];
     uid_t uid;
     gid_t gid;

@@ -1,7 +1,8 @@
 /*
  * Each file with content costs a descriptor of ours, and those are limited. When many have
  * gathered, small files that nobody has open are parked: their content moves to memory of our own
- * until they are opened again. The guest cannot tell.
+ * until they are opened again. The guest cannot tell, unless it holds the file by an O_PATH
+ * descriptor only: that keeps naming the memfd that is gone.
  */
 #include "vfs/memory-internal.h"
 
@@ -35,12 +36,9 @@ void memory_park_free(struct memory_node *node)
 
 int memory_unpark(struct memory_node *node, int fd)
 {
-    int r;
-
     if (!node->content->parked)
         return 0;
-    r = io_write_all(fd, node->content->parked, node->content->size);
-    return r;
+    return io_write_all(fd, node->content->parked, node->content->size);
 }
 
 static bool read_content(int fd, char *bytes, size_t size)

@@ -334,6 +334,6 @@ int vfs_connect_socket(struct vfs_place *place, int socket_fd, const struct vfs_
     if (!S_ISSOCK(place->node->type) || ops->connect_socket == NULL)
         return -ECONNREFUSED;
     if (place_writable(place) < 0)
-        return -EACCES;
+        return -EXDEV;
     return ops->connect_socket(place->node, socket_fd, actor);
 }

@@ -398,6 +398,7 @@ static int remember_origin(struct overlay_fs *fs, const struct statx *upper,
         free(origin);
         return -ENOMEM;
     }
+    vfs_note_altered(fs->base.vfs, origin->device, origin->inode);
     return 0;
 }
 

@@ -38,7 +38,8 @@
 #include "vfs/memory-names-internal.h"
 
 #define OVERLAY_BUCKETS 1024
-#define OVERLAY_RECENT  16 /* merged directories whose node is kept; each holds two descriptors */
+#define OVERLAY_RECENT  16  /* merged directories whose node is kept; each holds two descriptors */
+#define OVERLAY_HELD    128 /* files of a host upper known by their descriptor */
 /* Set in the inode numbers of objects without a lower part. */
 #define OVERLAY_NEW_INODE (1ULL << 48)
 /* Names in the root of the upper that no guest sees: files being copied up. */
@@ -90,6 +91,13 @@ struct overlay_node {
     struct overlay_origin shown; /* presented identity; inode 0: that of upper or lower */
 };
 
+/* A file of a host upper that the guest has opened lately. */
+struct overlay_held {
+    struct overlay_node *node; /* reference; NULL: free */
+    dev_t device;              /* identity of the descriptor */
+    ino_t inode;
+};
+
 struct overlay_listing {
     struct overlay_node *node; /* not held; NULL: none */
     struct name_table names;   /* of the lower; slots in its order */
@@ -110,6 +118,8 @@ struct overlay_fs {
     size_t kept_cursor;
     struct overlay_node *recent[OVERLAY_RECENT]; /* held, so that the next walk finds them made */
     unsigned recent_next;
+    struct overlay_held held[OVERLAY_HELD]; /* host upper only */
+    unsigned held_next;
     uint64_t temporaries;
     struct overlay_listing listing;
     struct pk_identity all_powerful;
@@ -167,6 +177,8 @@ struct overlay_origin overlay_shown(struct overlay_fs *fs, const struct overlay_
 
 /* Keeps the node of an upper file known while a guest may hold it open. */
 void overlay_keep(struct overlay_node *node);
+/* The same for a host upper, for as long as the file is among the last ones opened. */
+int overlay_hold(struct overlay_node *node, const struct stat *stat);
 /* Lets go of kept nodes whose file has no name and no descriptor any more. */
 void overlay_sweep(struct overlay_fs *fs);
 
@@ -180,7 +192,10 @@ static inline bool overlay_can(const struct vfs_actor *actor, unsigned capabilit
 int overlay_open(struct vfs_node *node, const struct vfs_open_request *request,
                  struct vfs_opened *ret_opened);
 
-/* An upper file was opened as `fd`: makes the VFS find this node by it. Returns 0 or -ENOMEM. */
+/*
+ * An upper file was opened as `fd`: makes the VFS find this node by it, for fchmod(2) and its kind.
+ * Returns 0 or -ENOMEM.
+ */
 int overlay_announce(struct overlay_node *node, int fd);
 
 /* ---- overlay-lookup.c ---- */

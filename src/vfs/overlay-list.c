@@ -4,6 +4,9 @@
  * Entry numbers: first the lower's entries in its order, then the slots of the upper's table. An
  * entry of the lower that is hidden keeps its number, and so does one that is copied up while the
  * guest reads: nothing is shown twice or missed.
+ *
+ * A directory that is the lower's alone is opened as a real descriptor and listed natively. What is
+ * made in it afterwards is seen by those who open it again, not through that descriptor.
  */
 #include "vfs/overlay-internal.h"
 

@@ -12,16 +12,18 @@ static int overlay_open_lower(struct overlay_node *node, const struct vfs_open_r
     return ops->open ? ops->open(node->lower, request, ret_opened) : -ENOTSUP;
 }
 
-/* An open memory file is found by its memfd; that has to lead here and not to the upper's node. */
+/* An open file is found by its identity; that has to lead here and not to the upper's node. */
 int overlay_announce(struct overlay_node *node, int fd)
 {
     struct overlay_fs *fs = overlay_fs_of(node);
     struct stat stat;
 
+    if (fstat(fd, &stat) < 0)
+        return -errno;
     if (!fs->memory)
-        return 0;
+        return overlay_hold(node, &stat);
     overlay_keep(node);
-    if (!node->kept || fstat(fd, &stat) < 0)
+    if (!node->kept)
         return -ENOMEM;
     return vfs_register_identity(fs->base.vfs, stat.st_dev, stat.st_ino, &node->base);
 }
@@ -107,7 +109,9 @@ int overlay_open(struct vfs_node *base, const struct vfs_open_request *request,
 
     if (r < 0)
         return r;
-    if (!node->upper && base->type == S_IFREG && wants_write(request->flags)) {
+    /* A FIFO of the lower leads to processes outside: the guest gets one of its own. */
+    if (!node->upper && ((base->type == S_IFREG && wants_write(request->flags)) ||
+                         (base->type == S_IFIFO && !(request->flags & O_PATH)))) {
         r = overlay_copy_up(node, !(request->flags & O_TRUNC));
         if (r < 0)
             return r;

@@ -286,8 +286,12 @@ static bool load_entry(void *user, const char *name, uint64_t inode, mode_t type
     struct loading *loading = user;
     int r;
 
-    if (!name || is_leftover(loading->dir, name))
+    if (!name)
         return true;
+    if (is_leftover(loading->dir, name)) {
+        loading->fs->upper->ops->unlink(loading->upper, name, false, &loading->fs->kernel);
+        return true;
+    }
     if (type == S_IFCHR)
         r = load_device(loading, name, inode);
     else if (type == S_IFDIR)

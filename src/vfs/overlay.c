@@ -231,6 +231,15 @@ int overlay_node_dir(struct overlay_fs *fs, struct overlay_dir *dir, struct vfs_
     return 0;
 }
 
+static void drop_held(struct overlay_fs *fs, struct overlay_held *slot)
+{
+    if (!slot->node)
+        return;
+    vfs_forget_identity(fs->base.vfs, slot->device, slot->inode);
+    vfs_node_unref(&slot->node->base);
+    slot->node = NULL;
+}
+
 /* The file system goes: what it holds of its own nodes goes first. */
 static void let_go(struct overlay_fs *fs)
 {
@@ -240,6 +249,8 @@ static void let_go(struct overlay_fs *fs)
     while ((slot = map_next(&fs->kept, &cursor)))
         vfs_node_unref(slot->value);
     map_free(&fs->kept);
+    for (size_t i = 0; i < OVERLAY_HELD; i++)
+        drop_held(fs, &fs->held[i]);
     for (size_t i = 0; i < OVERLAY_RECENT; i++)
         vfs_node_unref(fs->recent[i] ? &fs->recent[i]->base : NULL);
 }
@@ -297,6 +308,32 @@ void overlay_keep(struct overlay_node *node)
         return;
     node->kept = true;
     vfs_node_ref(&node->base);
+}
+
+/*
+ * The node's O_PATH descriptor keeps the inode number from being used again meanwhile. A file that
+ * falls out of the list is found by its host path, as long as it shows its own inode number.
+ */
+int overlay_hold(struct overlay_node *node, const struct stat *stat)
+{
+    struct overlay_fs *fs = overlay_fs_of(node);
+    struct overlay_held *slot;
+    int r;
+
+    for (size_t i = 0; i < OVERLAY_HELD; i++) {
+        slot = &fs->held[i];
+        if (slot->node && slot->inode == stat->st_ino && slot->device == stat->st_dev)
+            return vfs_register_identity(fs->base.vfs, stat->st_dev, stat->st_ino,
+                                         &slot->node->base);
+    }
+    r = vfs_register_identity(fs->base.vfs, stat->st_dev, stat->st_ino, &node->base);
+    if (r < 0)
+        return r;
+    slot = &fs->held[fs->held_next++ % OVERLAY_HELD];
+    drop_held(fs, slot);
+    *slot = (struct overlay_held){.node = node, .device = stat->st_dev, .inode = stat->st_ino};
+    vfs_node_ref(&node->base);
+    return 0;
 }
 
 /*
@@ -408,15 +445,19 @@ static int overlay_connect_socket(struct vfs_node *base, int socket_fd,
                                   const struct vfs_actor *actor)
 {
     struct overlay_node *node = overlay_of(base);
-    struct vfs_node *real = node->upper ? node->upper : node->lower;
     int r = overlay_may(node, actor, VFS_MAY_WRITE);
 
     if (r < 0)
         return r;
-    if (base->type != S_IFSOCK || !real->fs->ops->connect_socket)
+    if (base->type != S_IFSOCK)
         return -ECONNREFUSED;
-    return real->fs->ops->connect_socket(real, socket_fd,
-                                         node->upper ? &overlay_fs_of(node)->kernel : actor);
+    /* Behind a socket of the lower waits a process outside, which may do anything for us. */
+    if (!node->upper)
+        return -EXDEV;
+    if (!node->upper->fs->ops->connect_socket)
+        return -ECONNREFUSED;
+    return node->upper->fs->ops->connect_socket(node->upper, socket_fd,
+                                                &overlay_fs_of(node)->kernel);
 }
 
 static struct vfs_fs *overlay_layer(struct vfs_fs *base, unsigned index)
@@ -527,6 +568,8 @@ int vfs_overlay_new(struct vfs *vfs, struct vfs_fs *lower, struct vfs_fs *upper,
         free(fs);
         return r;
     }
+    if (!fs->memory)
+        vfs_distrust_descriptors(vfs); /* files of the upper are open under the host's numbers */
     *ret_fs = &fs->base;
     return 0;
 }

@@ -30,6 +30,12 @@ struct vfs_mount {
     int id;
     unsigned flags;
     char *source, *type;
+    /*
+     * The last context that walked from "/" to the mount point, and the generation of names then:
+     * while both are the same, the way there need not be walked again.
+     */
+    uint64_t reached_context; /* 0: none */
+    uint64_t reached_generation;
 };
 
 struct vfs_place {
@@ -71,6 +77,8 @@ struct vfs {
     struct map handles; /* (device, inode) -> struct vfs_handle */
     size_t handle_sweep_at;
     struct map identities; /* (device, inode) -> struct vfs_identity */
+    struct map altered;    /* (device, inode) of host files whose names lead elsewhere by now */
+    bool distrusts_descriptors;
     struct map remembered; /* (device, inode) -> struct vfs_remembered */
     struct list remembered_order;
     size_t remembered_count;
@@ -151,6 +159,7 @@ struct walker {
     struct walk_path path;   /* the position, canonical, without the slash of "/" */
     struct vfs_place *place; /* reference: the position is exactly this place; often NULL */
     unsigned links;
+    bool from_root; /* every directory from "/" to the position has been searched */
     bool deleted;   /* the position lies in a removed directory: no mounts, no real path */
     bool slash;     /* the path demands a directory */
     int open_flags; /* hint for the last component, -1 */

@@ -170,7 +170,13 @@ int vfs_connect_socket(struct vfs_place *place, int socket_fd, const struct vfs_
  */
 int vfs_place_of_fd(struct vfs *vfs, int fd, struct vfs_place **ret_place);
 
-/* As above, only when it is a directory, else -ENOTDIR. For dirfd arguments and fchdir(2). */
+/*
+ * Attributes of the object behind a descriptor: what vfs_place_of_fd() and vfs_stat() give, but
+ * without looking for the name where the descriptor itself tells all.
+ */
+int vfs_stat_fd(struct vfs *vfs, int fd, struct statx *ret_stat);
+
+/* As vfs_place_of_fd(), only when it is a directory, else -ENOTDIR. For dirfd arguments and fchdir(2). */
 int vfs_directory_of_fd(struct vfs *vfs, int fd, struct vfs_place **ret_place);
 
 /*

@@ -126,6 +126,7 @@ int walker_init(struct walker *walker, struct vfs *vfs, const struct vfs_walk *w
     walker->path.room[0] = '\0';
     walker->place = NULL;
     walker->links = 0;
+    walker->from_root = absolute && place_stem(walk->root) == 0;
     walker->deleted = false;
     walker->slash = false;
     walker->open_flags = -1;
@@ -236,6 +237,30 @@ static int step_up(struct walker *walker)
     return walker_materialise(walker);
 }
 
+static uint64_t context_of(const struct walker *walker)
+{
+    const struct pk_request *request = walker->walk->actor->request;
+
+    return request ? request->context->id : 0;
+}
+
+/* True when this context walked to the mount point before and nothing has changed since. */
+static bool was_reached(const struct walker *walker, const struct vfs_mount *child)
+{
+    return child->reached_context != 0 && walker->from_root &&
+           !(walker->walk->flags & VFS_NO_XDEV) &&
+           child->reached_context == context_of(walker) &&
+           child->reached_generation == walker->vfs->kernel->generation;
+}
+
+static void note_reached(const struct walker *walker, struct vfs_mount *child)
+{
+    if (!walker->from_root)
+        return;
+    child->reached_context = context_of(walker);
+    child->reached_generation = walker->vfs->kernel->generation;
+}
+
 static void enter_mount(struct walker *walker, struct vfs_mount *mount)
 {
     struct vfs_mount *over;
@@ -300,6 +325,11 @@ static int gather_run(struct walker *walker)
             return r;
         if (walker->mount && walker->mount->children && !walker->deleted)
             child = mount_child(walker->mount, walker->path.text, walker->path.length);
+        if (child && was_reached(walker, child)) {
+            walker->rest += length;
+            enter_mount(walker, child);
+            return 0;
+        }
         if (child && before > start) {
             path_cut(&walker->path, before);
             return 1;
@@ -310,6 +340,7 @@ static int gather_run(struct walker *walker)
                 r = -EXDEV;
             if (r < 0)
                 return r;
+            note_reached(walker, child);
             walker->rest += length;
             enter_mount(walker, child);
             return 0;
@@ -403,6 +434,7 @@ static int follow_magic(struct walker *walker, size_t offset, const struct vfs_l
         return r;
     /* "." stands for the object only as a head: a file at the end is no directory. */
     walker->rest++;
+    walker->from_root = false;
     return set_position(walker, lookup->place);
 }
 

@@ -74,10 +74,10 @@ void *memset(void *to, int byte, size_t length)
 /* The initial stack of a process: argc, argv, NULL, envp, NULL, auxv, all in words. */
 struct vectors {
     uint64_t *argc;
-    uint64_t *rest;      /* argv behind argv[0] */
+    uint64_t *rest; /* argv behind argv[0] */
     uint64_t *auxv;
-    uint64_t *end;       /* behind AT_NULL */
-    char *execfn;        /* the string that the host gave: our own path */
+    uint64_t *end; /* behind AT_NULL */
+    char *execfn;  /* the string that the host gave: our own path */
     uint64_t execfn_room;
 };
 

@@ -18,19 +18,19 @@
 #include <stdint.h>
 #endif
 
-#define LOADER_TEXT       0x100000
-#define LOADER_PATH_PAGE  0x101000
-#define LOADER_PAGE_SIZE  0x1000
-#define LOADER_END        0x102000
-#define LOADER_BRK        0x555555554000 /* where the host places the heap of every program */
+#define LOADER_TEXT      0x100000
+#define LOADER_PATH_PAGE 0x101000
+#define LOADER_PAGE_SIZE 0x1000
+#define LOADER_END       0x102000
+#define LOADER_BRK       0x555555554000 /* where the host places the heap of every program */
 
 /* One token for each exec of a process that is under way at the same time. */
-#define LOADER_TOKENS     64
-#define LOADER_TOKEN_MAX  (LOADER_TOKENS - 1)
-#define LOADER_SLASHES    64
+#define LOADER_TOKENS    64
+#define LOADER_TOKEN_MAX (LOADER_TOKENS - 1)
+#define LOADER_SLASHES   64
 
 /* Longest path of the loader, with its terminator; the rest of the path page is kept free. */
-#define LOADER_PATH_SIZE  (LOADER_PAGE_SIZE - LOADER_SLASHES - 64)
+#define LOADER_PATH_SIZE (LOADER_PAGE_SIZE - LOADER_SLASHES - 64)
 
 /* Offsets in the path page that the fast path will use; 8 bytes each, zero while it is off. */
 #define LOADER_FAST_SLOT_PAGE  0xfc0 /* address of the page of call slots */
@@ -46,10 +46,10 @@
 #define LOADER_PLAN_SIZE  12288
 #define LOADER_PLAN_MAGIC 0x6365726562726f31
 
-#define LOADER_MAPPINGS   24
-#define LOADER_PROGRAM    0
+#define LOADER_MAPPINGS    24
+#define LOADER_PROGRAM     0
 #define LOADER_INTERPRETER 1
-#define LOADER_ANONYMOUS  2
+#define LOADER_ANONYMOUS   2
 
 #define LOADER_EXECUTABLE_STACK 1 /* PT_GNU_STACK asks for it */
 #define LOADER_SEAL             2 /* mseal(2) the loader's own pages: a second lock */
