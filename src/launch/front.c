@@ -197,9 +197,23 @@ static pid_t fork_supervisor(const struct launch_options *options, const struct 
     return pid;
 }
 
-int launch_run(const struct launch_options *options, const struct launch_hooks *hooks,
+void signals_ignored(sigset_t *ret_ignored)
+{
+    sigemptyset(ret_ignored);
+    for (int number = 1; number < NSIG; number++) {
+        struct sigaction action;
+
+        if (sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+            sigaddset(ret_ignored, number);
+    }
+}
+
+int launch_run(const struct launch_options *given, const struct launch_hooks *hooks,
                struct launch_result *ret_result, struct base_error *error)
 {
+    struct launch_options copy = *given;
+    const struct launch_options *options = &copy;
+    sigset_t ignored;
     struct terminal terminal;
     struct launch_result result = {.exit_status = LAUNCH_EXIT_FAILED};
     int report[2];
@@ -209,6 +223,10 @@ int launch_run(const struct launch_options *options, const struct launch_hooks *
     if (pipe2(report, O_CLOEXEC) < 0)
         return base_fail(error, errno, NULL, "cannot make a pipe: %s", strerror(errno));
     terminal_save(&terminal);
+    /* Front and supervisor handle signals in ways of their own; the program gets the user's. */
+    signals_ignored(&ignored);
+    if (copy.ignored == NULL)
+        copy.ignored = &ignored;
     /* If the supervisor dies, its guests become our children. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     supervisor = fork_supervisor(options, hooks, report);

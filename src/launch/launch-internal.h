@@ -21,6 +21,9 @@ int program_find(struct pk_kernel *kernel, const struct launch_options *options,
                  const struct pk_context *context, struct pk_exec_plan **ret_plan,
                  int *ret_exit_status, struct base_error *error);
 
+/* The signals that this process ignores. */
+void signals_ignored(sigset_t *ret_ignored);
+
 /* What holds the limits of a tree. */
 struct limits_holder {
     char cgroups[3][256];   /* directories made by us, "" where none: unified, pids, memory */

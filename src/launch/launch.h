@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -51,6 +52,8 @@ struct launch_options {
     bool no_walls;       /* leave out namespaces and Landlock */
     bool wait_for_all;   /* background processes may outlive the first one */
     bool test_device;    /* /dev/cerebro-test */
+    const sigset_t *ignored; /* signals the program starts with ignored (nohup); NULL: those that
+                                are ignored now */
     const char *without; /* host features to do without, for tests: "send,journal,sync" */
 };
 

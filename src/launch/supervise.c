@@ -92,12 +92,8 @@ static int prepare_host(struct run *run)
 {
     int r = launch_loader_path(run->loader, sizeof(run->loader), run->error);
 
-    if (r == 0)
-        r = trap_probe(&run->features);
-    if (r == 0)
-        drop_features(&run->features, run->options->without);
-    if (r == 0)
-        r = trap_check_features(&run->features, run->error);
+    trap_expect(&run->features);
+    drop_features(&run->features, run->options->without);
     if (r == 0)
         r = limits_prepare(&run->options->limits, &run->limits, run->error);
     /* Modes that the guest asks for are exact: its own umask has been applied already. */
@@ -156,6 +152,18 @@ static int find_cwd(struct run *run, const struct vfs_actor *actor, struct vfs_p
     return 0;
 }
 
+/* A host that lacks something required fails in one of many places: say what it lacks. */
+static int explain(struct run *run, int failure)
+{
+    struct trap_features features;
+    struct base_error reason = {0};
+
+    trap_probe(&features);
+    if (trap_check_features(&features, &reason) < 0)
+        *run->error = reason;
+    return failure;
+}
+
 static int start_guest(struct run *run, pid_t process_group, int *ret_exit_status)
 {
     struct pk_kernel *kernel = run->kernel;
@@ -163,11 +171,13 @@ static int start_guest(struct run *run, pid_t process_group, int *ret_exit_statu
     cleanup_place struct vfs_place *root = vfs_root(run->vfs);
     cleanup_place struct vfs_place *cwd = NULL;
     struct pk_context draft = {.mask = run->mask, .identity = kernel->config.identity};
+    sigset_t ignored;
     struct trap_start start = {.loader_path = run->loader,
                                .argv = run->options->argv,
                                .envp = run->options->envp,
                                .process_group = process_group,
                                .walls = !run->options->no_walls,
+                               .ignored = run->options->ignored ? run->options->ignored : &ignored,
                                .wait_for_all = run->options->wait_for_all,
                                .prepare = limits_enter,
                                .prepare_user = &run->limits};
@@ -175,6 +185,7 @@ static int start_guest(struct run *run, pid_t process_group, int *ret_exit_statu
 
     if (r < 0)
         return r;
+    signals_ignored(&ignored);
     kernel->window_base = window_base();
     draft.root = root;
     draft.cwd = cwd;
@@ -186,7 +197,8 @@ static int start_guest(struct run *run, pid_t process_group, int *ret_exit_statu
         pk_exec_plan_free(start.plan);
         return base_fail(run->error, r, NULL, "cannot prepare the program: %s", strerror(-r));
     }
-    return trap_new(kernel, &run->features, &start, &run->trap, run->error);
+    r = trap_new(kernel, &run->features, &start, &run->trap, run->error);
+    return r < 0 ? explain(run, r) : 0;
 }
 
 static void conclude(struct run *run, struct launch_result *result)

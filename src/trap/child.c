@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -57,6 +58,22 @@ static int tie_to_parent(const struct child_plan *plan)
 static int no_new_privileges(void)
 {
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+/*
+ * Root's guests need none of root's powers: what they name is done by the process kernel. This way
+ * a native call can never do more than a user's could (raising hard limits, poisoning pages, taking
+ * somebody's terminal).
+ */
+static int drop_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    for (int capability = 0; capability <= CAP_LAST_CAP; capability++)
+        prctl(PR_CAPBSET_DROP, capability, 0, 0, 0); /* newer ones and no right: no harm */
+    return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
 }
 
 static int set_up(const struct child_plan *plan)
@@ -122,6 +139,7 @@ void child_main(const struct child_plan *plan)
     check(plan, CHILD_WALLS, walls_enter_namespaces(plan));
     /* A change of capabilities resets what the end of our parent does to us. */
     check(plan, CHILD_SETUP, tie_to_parent(plan));
+    check(plan, CHILD_WALLS, drop_capabilities());
     check(plan, CHILD_WALLS, no_new_privileges());
     check(plan, CHILD_WALLS, walls_restrict(plan->walls));
     listener = install_filter(plan);

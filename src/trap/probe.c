@@ -301,6 +301,36 @@ int trap_probe(struct trap_features *ret_features)
     return 0;
 }
 
+/* Flags are checked before the program is read: "bad address" means that they are known. */
+static bool is_filter_flag(unsigned long flags)
+{
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER | flags,
+                   NULL) < 0 &&
+           errno == EFAULT;
+}
+
+void trap_expect(struct trap_features *ret_features)
+{
+    struct trap_features features = {
+        .user_notification = true,
+        .pidfd_getfd = true,
+        .process_vm = true,
+        .seize = true,
+        .context_limit = true,
+        .user_namespaces = true, /* the start is repeated without them when they cannot be had */
+    };
+    struct utsname names = {0};
+
+    uname(&names);
+    read_version(&features, &names);
+    probe_calls(&features);
+    features.wait_killable = is_filter_flag(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+    features.addfd_send = is_kernel(&features, 5, 14);
+    features.sync_wake_up = is_kernel(&features, 6, 6);
+    features.recv_ends = is_kernel(&features, 6, 11);
+    *ret_features = features;
+}
+
 static const char container_hint[] =
     "in a container, start it with --cap-add SYS_PTRACE --security-opt seccomp=unconfined, or with "
     "a seccomp profile that allows seccomp, ptrace, process_vm_readv, process_vm_writev, "

@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -281,6 +282,16 @@ static int share_listener(const struct starting *starting)
     return sendmsg(starting->link_fd, &message, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
 
+/* The same right as for tracing it; without, every program would fail at its first file name. */
+static int try_memory(pid_t pid)
+{
+    char byte;
+    struct iovec local = {&byte, 1};
+    struct iovec remote = {(void *)LOADER_PATH_PAGE, 1};
+
+    return process_vm_readv(pid, &local, 1, &remote, 1, 0) < 0 ? -errno : 0;
+}
+
 /* Takes the listener over and waits until the loader has been started, or has not. */
 static int meet_first(struct starting *starting)
 {
@@ -295,6 +306,10 @@ static int meet_first(struct starting *starting)
     if (r < 0)
         return base_fail(starting->error, r, "see: cerebro doctor",
                          "cannot take over the filter's listener: %s", strerror(-r));
+    r = try_memory(report.pid);
+    if (r < 0)
+        return base_fail(starting->error, r, "see: cerebro doctor",
+                         "cannot read the first process' memory: %s", strerror(-r));
     trap->kernel->root_pid = report.pid;
     r = pending_add(trap, report.pid, report.pid, take_ptr(starting->exec_plan));
     if (r < 0)

@@ -45,7 +45,7 @@ struct trap_features {
     bool user_notification; /* 5.0 ... with ADDFD (5.9): required */
     bool addfd_send;        /* 5.14: one call less per open */
     bool wait_killable;     /* 5.19: else the journal of the last mutating call */
-    bool sync_wake_up;      /* 6.6: else guest and kernel are pinned together */
+    bool sync_wake_up;      /* 6.6: else a served call may wake another CPU (slower) */
     bool pidfd_getfd;       /* required */
     bool process_vm;        /* reading a child's memory works (Yama, LSM): required */
     bool seize;             /* ptrace(SEIZE) of a child works: required */
@@ -72,6 +72,13 @@ struct trap_features {
  * a millisecond where a fork does. Returns 0; single probes never fail as a whole.
  */
 int trap_probe(struct trap_features *ret_features);
+
+/*
+ * The same without starting any process, for every run: what is required is taken for granted and
+ * what a flag's check can tell is asked. When trap_new() fails, trap_probe() and
+ * trap_check_features() say why.
+ */
+void trap_expect(struct trap_features *ret_features);
 
 /* Fails with a sentence and a hint when a required feature is missing. */
 int trap_check_features(const struct trap_features *features, struct base_error *error);

@@ -125,13 +125,6 @@ static uint32_t reference_pid_self(reference_data data)
     return (int)data->args[0] == 0 ? NATIVE : SERVE;
 }
 
-static uint32_t reference_personality(reference_data data)
-{
-    uint32_t persona = (uint32_t)data->args[0];
-
-    return persona == 0xffffffff || persona == 0 || persona == 0x0040000 ? NATIVE : FAIL(EPERM);
-}
-
 static uint32_t reference_ipc(reference_config config, reference_data data)
 {
     if (!config->ipc_isolated)
@@ -327,8 +320,6 @@ static uint32_t reference_rule(reference_config config, enum abi_rule rule, refe
         return (int)args[0] != 0 ? SERVE : reference_limit(args[1]);
     case ABI_RULE_RLIMIT:
         return reference_limit(args[0]);
-    case ABI_RULE_PERSONALITY:
-        return reference_personality(data);
     case ABI_RULE_PRCTL:
         return reference_prctl(data);
     case ABI_RULE_PRIORITY:

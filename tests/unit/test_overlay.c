@@ -304,6 +304,8 @@ static void run(struct fixture *f, enum op_kind kind, const char *first, const c
 
 static void check_changes(bool memory)
 {
+    static const char expected[] = "M /a/a/e\nD /a/b/e\nM /b\nD /b/b\nA /b/new\nA /b/new/x\n"
+                                   "M /c/a/e\nD /c/a/f\nD /d\nA /z\n";
     cleanup_strbuf struct strbuf text = {0};
     struct fixture f;
 
@@ -325,8 +327,14 @@ static void check_changes(bool memory)
     run(&f, OP_CREATE, "c/a/e", NULL, 0644);
     run(&f, OP_RENAME, "d", "z", 0);
     list_changes(&f, &text);
-    assert_string_equal(strbuf_text(&text), "M /a/a/e\nD /a/b/e\nM /b\nD /b/b\nA /b/new\n"
-                                            "A /b/new/x\nM /c/a/e\nD /c/a/f\nD /d\nA /z\n");
+    assert_string_equal(strbuf_text(&text), expected);
+    if (!memory) { /* and all of it is on disk */
+        close_overlay(&f);
+        open_overlay(&f, false);
+        strbuf_truncate(&text, 0);
+        list_changes(&f, &text);
+        assert_string_equal(strbuf_text(&text), expected);
+    }
     fixture_close(&f);
 }
 
@@ -403,6 +411,43 @@ static void test_held_nodes(void **state)
     (void)state;
     check_held_nodes(true);
     check_held_nodes(false);
+}
+
+/* fchmod(2) on an open file: the descriptor leads to the overlay's object, records and all. */
+static void check_descriptor(bool memory)
+{
+    struct vfs_open_request request = {.flags = O_RDWR};
+    struct vfs_node *node, *by_descriptor;
+    struct vfs_opened opened;
+    struct statx stat;
+    struct fixture f;
+
+    fixture_open(&f, memory);
+    request.actor = &f.actor;
+    node = find(&f, "a/a/e");
+    assert_int_equal(f.fs->ops->open(node, &request, &opened), 0);
+    vfs_node_unref(node);
+    by_descriptor = opened_node(&f, opened.fd);
+    assert_ptr_equal(by_descriptor->fs, f.fs);
+    assert_int_equal(f.fs->ops->chmod(by_descriptor, 0, &f.actor), 0);
+    vfs_node_unref(by_descriptor);
+    for (int i = 0; i < 300; i++) { /* more than are remembered on a host upper */
+        run(&f, OP_CREATE, "many", NULL, 0644);
+        run(&f, OP_UNLINK, "many", NULL, 0);
+    }
+    close(opened.fd);
+    node = find(&f, "a/a/e");
+    assert_int_equal(f.fs->ops->stat(node, &stat), 0);
+    assert_int_equal(stat.stx_mode, S_IFREG);
+    vfs_node_unref(node);
+    fixture_close(&f);
+}
+
+static void test_descriptor(void **state)
+{
+    (void)state;
+    check_descriptor(true);
+    check_descriptor(false);
 }
 
 /* O_TMPFILE, and a name for it afterwards. A host upper's file comes by descriptor: not here. */
@@ -518,8 +563,9 @@ int main(void)
         cmocka_unit_test(test_random),         cmocka_unit_test(test_random_unprivileged),
         cmocka_unit_test(test_read_by_kernel), cmocka_unit_test(test_written_by_kernel),
         cmocka_unit_test(test_changes),        cmocka_unit_test(test_identity),
-        cmocka_unit_test(test_held_nodes),     cmocka_unit_test(test_tmpfile),
-        cmocka_unit_test(test_xattrs),         cmocka_unit_test(test_records),
+        cmocka_unit_test(test_held_nodes),     cmocka_unit_test(test_descriptor),
+        cmocka_unit_test(test_tmpfile),        cmocka_unit_test(test_xattrs),
+        cmocka_unit_test(test_records),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

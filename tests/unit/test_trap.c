@@ -163,9 +163,9 @@ static int write_tiny_program(char *path, uint16_t type, bool executable_stack)
 {
     uint64_t base = type == ET_EXEC ? 0x400000 : 0;
     /* lea rax,[rip+0x800]; movzx edi,byte [rax]; add edi,33; mov eax,231; syscall */
-    static const unsigned char code[] = {0x48, 0x8d, 0x05, 0x00, 0x08, 0x00, 0x00, 0x0f,
-                                         0xb6, 0x38, 0x83, 0xc7, 0x21, 0xb8, 0xe7, 0x00,
-                                         0x00, 0x00, 0x0f, 0x05};
+    static const unsigned char code[] = {0x48, 0x8d, 0x05, 0x00, 0x08, 0x00, 0x00,
+                                         0x0f, 0xb6, 0x38, 0x83, 0xc7, 0x21, 0xb8,
+                                         0xe7, 0x00, 0x00, 0x00, 0x0f, 0x05};
     struct {
         Elf64_Ehdr header;
         Elf64_Phdr segments[2];
@@ -440,16 +440,26 @@ static void test_bad_start(void **state)
 int main(int argc, char *argv[])
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exit_status),      cmocka_unit_test(test_programs),
-        cmocka_unit_test(test_script),           cmocka_unit_test(test_elf_forms),
-        cmocka_unit_test(test_exec),             cmocka_unit_test(test_exec_race),
-        cmocka_unit_test(test_exec_storm),       cmocka_unit_test(test_attack),
-        cmocka_unit_test(test_fifo),             cmocka_unit_test(test_exactly_once),
-        cmocka_unit_test(test_inject),           cmocka_unit_test(test_walls),
-        cmocka_unit_test(test_moved_loader),     cmocka_unit_test(test_tree_ends_with_first),
-        cmocka_unit_test(test_orphans_live_on),  cmocka_unit_test(test_stop),
-        cmocka_unit_test(test_not_run),          cmocka_unit_test(test_kernel_killed),
-        cmocka_unit_test(test_kill_descendants), cmocka_unit_test(test_bad_start),
+        cmocka_unit_test(test_exit_status),
+        cmocka_unit_test(test_programs),
+        cmocka_unit_test(test_script),
+        cmocka_unit_test(test_elf_forms),
+        cmocka_unit_test(test_exec),
+        cmocka_unit_test(test_exec_race),
+        cmocka_unit_test(test_exec_storm),
+        cmocka_unit_test(test_attack),
+        cmocka_unit_test(test_fifo),
+        cmocka_unit_test(test_exactly_once),
+        cmocka_unit_test(test_inject),
+        cmocka_unit_test(test_walls),
+        cmocka_unit_test(test_moved_loader),
+        cmocka_unit_test(test_tree_ends_with_first),
+        cmocka_unit_test(test_orphans_live_on),
+        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_not_run),
+        cmocka_unit_test(test_kernel_killed),
+        cmocka_unit_test(test_kill_descendants),
+        cmocka_unit_test(test_bad_start),
     };
     struct base_error error = {0};
     ssize_t length;

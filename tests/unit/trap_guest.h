@@ -24,14 +24,13 @@
 
 extern char **environ;
 
-
 /* Fails the guest with the line as exit status information on stderr. */
-#define guest_check(condition)                                                                     \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "guest line %d: %s (errno %d)\n", __LINE__, #condition, errno);        \
-            _exit(1);                                                                              \
-        }                                                                                          \
+#define guest_check(condition)                                                              \
+    do {                                                                                    \
+        if (!(condition)) {                                                                 \
+            fprintf(stderr, "guest line %d: %s (errno %d)\n", __LINE__, #condition, errno); \
+            _exit(1);                                                                       \
+        }                                                                                   \
     } while (0)
 
 static char guest_program[4096]; /* our own path, from argv[0] */
@@ -41,6 +40,11 @@ static void guest_exec(const char *name, const char *argument)
     char *argv[] = {guest_program, (char *)name, (char *)argument, NULL};
 
     execve(guest_program, argv, environ);
+}
+
+static int guest_number(const char *text)
+{
+    return (int)strtol(text, NULL, 10);
 }
 
 static int guest_wait(pid_t pid)
@@ -64,7 +68,7 @@ static void guest_sleep_ms(long ms)
 
 static int guest_exit(const char *argument)
 {
-    return atoi(argument);
+    return guest_number(argument);
 }
 
 static int guest_exec_errors(const char *argument)
@@ -145,7 +149,7 @@ static int guest_exec_race(const char *argument)
     static const char *codes[] = {"20", "21", "22", "23", "24", "25"};
     unsigned seen = 0;
 
-    for (int round = atoi(argument); round > 0; round--) {
+    for (int round = guest_number(argument); round > 0; round--) {
         pid_t pid = fork();
         int status;
 
@@ -181,7 +185,7 @@ static void guest_handle(int number, int flags)
 static int guest_chain(const char *argument)
 {
     char next[16];
-    int left = atoi(argument);
+    int left = guest_number(argument);
 
     guest_handle(SIGWINCH, SA_RESTART);
     if (left == 0)
@@ -217,7 +221,7 @@ static int guest_after_exec(const char *argument)
 {
     char comm[16];
     struct sigaction action;
-    int kept = atoi(argument);
+    int kept = guest_number(argument);
 
     guest_check(fcntl(kept, F_GETFD) == 0 && fcntl(kept + 1, F_GETFD) < 0);
     for (int fd = 3; fd < 64; fd++)
@@ -371,7 +375,9 @@ static int guest_fifo_siblings(const char *argument)
             guest_executer((void *)"10");
             _exit(99);
         }
-        status = guest_wait(pid); if (status != 10 << 8) fprintf(stderr, "status %x\n", status);
+        status = guest_wait(pid);
+        if (status != 10 << 8)
+            fprintf(stderr, "status %x\n", status);
         guest_check(status == 10 << 8);
         pid = fork();
         if (pid == 0) {
@@ -379,7 +385,9 @@ static int guest_fifo_siblings(const char *argument)
             guest_opener(NULL);
             _exit(99);
         }
-        status = guest_wait(pid); if (status != 11 << 8) fprintf(stderr, "status %x\n", status);
+        status = guest_wait(pid);
+        if (status != 11 << 8)
+            fprintf(stderr, "status %x\n", status);
         guest_check(status == 11 << 8);
         /* A group stop that starts with another thread. */
         pid = fork();
@@ -433,7 +441,7 @@ static int guest_exactly_once(const char *argument)
 
     guest_handle(SIGALRM, SA_RESTART);
     setitimer(ITIMER_REAL, &timer, NULL);
-    for (int i = atoi(argument); i > 0; i--) {
+    for (int i = guest_number(argument); i > 0; i--) {
         snprintf(path, sizeof(path), "/tmp/trap-dir-%d", getpid());
         if (mkdir(path, 0755) < 0)
             wrong++;
@@ -461,8 +469,8 @@ static int guest_attack(const char *argument)
     memcpy(copy, page, sizeof(copy));
     guest_check(mprotect(page, 4096, PROT_READ | PROT_WRITE) < 0 && errno == EPERM);
     guest_check(munmap(page, 4096) < 0 && errno == EPERM);
-    guest_check(mmap(page, 4096, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED);
+    guest_check(mmap(page, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+                     -1, 0) == MAP_FAILED);
     guest_check(mremap(page, 4096, 8192, MREMAP_MAYMOVE) == MAP_FAILED);
     madvise(page, 4096, MADV_DONTNEED);
     guest_check(memcmp(page, copy, sizeof(copy)) == 0);
@@ -524,7 +532,7 @@ static int guest_leave_children(const char *argument)
                 guest_sleep_ms(1000);
         }
     }
-    return atoi(argument);
+    return guest_number(argument);
 }
 
 static int guest_inject(const char *argument)

@@ -10,10 +10,10 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <stddef.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -26,7 +26,7 @@
 #include "trap/trap.h"
 
 #define MINI_PAGE             4096UL
-#define MINI_PROGRAM_BASE     0x600000000000UL
+#define MINI_PROGRAM_BASE     0x555700000000UL /* above the heap, below the sanitizers' own */
 #define MINI_INTERPRETER_BASE 0x6f0000000000UL
 #define MINI_SCRIPT_DEPTH     4
 
@@ -118,8 +118,7 @@ static int mini_load(int fd, enum pk_exec_file file, uint64_t base, struct pk_ex
 
         if (segment->p_type == PT_LOAD && segment->p_offset <= header.e_phoff &&
             header.e_phoff < segment->p_offset + segment->p_filesz)
-            image->headers =
-                header.e_phoff - segment->p_offset + segment->p_vaddr + image->bias;
+            image->headers = header.e_phoff - segment->p_offset + segment->p_vaddr + image->bias;
         if (segment->p_type == PT_LOAD)
             r = mini_map_segment(segment, image->bias, file, plan);
         if (segment->p_type == PT_GNU_STACK && (segment->p_flags & PF_X))
@@ -309,8 +308,7 @@ static struct pk_answer mini_open_finish(struct pk_job *job, struct pk_request *
     struct mini_open *open_job = container_of(job, struct mini_open, job);
 
     (void)request;
-    return result < 0 ? pk_error(result)
-                      : pk_descriptor((int)result, open_job->flags & O_CLOEXEC);
+    return result < 0 ? pk_error(result) : pk_descriptor((int)result, open_job->flags & O_CLOEXEC);
 }
 
 static void mini_open_release(struct pk_job *job)

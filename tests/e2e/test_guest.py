@@ -1,0 +1,105 @@
+"""The guest programs: each checks itself, natively (the oracle) and under cerebro."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from harness import GUEST_PROGRAMS, NATIVE, Result, guest, run
+
+SKIPPED = 77
+
+# Where names matter: the private /tmp, the layer over the host, a writable piece of the host.
+EVERYWHERE = ["walk", "walk-open", "files", "attributes", "directories", "inherit", "fifo", "unix",
+              "exec", "exec-scripts"]
+ONCE = ["exec-races", "fds", "exactly-once", "kill", "process", "proc", "dev", "threads", "signals"]
+
+
+def judge(got: Result) -> None:
+    if got.status == SKIPPED:
+        pytest.skip(got.out.strip().splitlines()[0].strip())
+    assert got.status == 0, "\n".join(
+        [f"exit status {got.status} after {got.seconds:.1f} s"]
+        + [line for line in got.out.splitlines() if not line.startswith(("ok ", "skip "))]
+        + got.err.splitlines()[-20:])
+
+
+def cases_of(program: str) -> list[str]:
+    """The cases of a program, so that each is a test of its own."""
+    path = GUEST_PROGRAMS / program
+    if not os.access(path, os.X_OK):
+        return []
+    listed = subprocess.run([path, "--list"], capture_output=True, text=True, timeout=20,
+                            check=True).stdout.split("\n")
+    return [line for line in listed if line and not line.startswith("ok ")]
+
+
+def all_cases(programs: Iterable[str]) -> list[tuple[str, str]]:
+    return [(program, case) for program in programs for case in cases_of(program)]
+
+
+def case_name(value: object) -> str:
+    return str(value)
+
+
+@pytest.mark.parametrize(("program", "case"), all_cases(EVERYWHERE), ids=case_name)
+@pytest.mark.parametrize("place", ["memory", "layer", "host"])
+def test_names(program: str, case: str, place: str, work: Path) -> None:
+    if NATIVE and place == "layer":
+        pytest.skip("natively there is no layer")
+    options = ["--write", work] if place == "host" else []
+    folder = "/tmp" if place == "memory" else str(work)
+    judge(run(guest(program), case, options=options,
+              env=environment(folder), timeout=90))
+    if place == "layer":
+        assert list(work.iterdir()) == [], "something of the layer is on the host"
+
+
+@pytest.mark.parametrize(("program", "case"), all_cases(ONCE), ids=case_name)
+def test_other(program: str, case: str) -> None:
+    judge(run(guest(program), case, env=environment("/tmp"), timeout=90))
+
+
+@pytest.mark.parametrize("case", cases_of("identity"))
+@pytest.mark.parametrize("place", ["memory", "layer", "kept"])
+def test_identity_as_fake_root(case: str, place: str, work: Path) -> None:
+    if NATIVE and (os.geteuid() != 0 or place != "memory"):
+        pytest.skip("natively only root can do this")
+    folder = "/tmp" if place == "memory" else str(work / "scratch")
+    (work / "scratch").mkdir()
+    (work / "upper").mkdir()
+    options = ["--overlay", work / "upper"] if place == "kept" else []
+    judge(run(guest("identity"), case, options=["--uid", "0", *options],
+              env=environment(folder), timeout=90))
+
+
+@pytest.mark.parametrize("case", cases_of("identity"))
+def test_identity_as_it_is(case: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("for root: without --uid it is root in the view as well")
+    judge(run(guest("identity"), case, env=environment("/tmp"), timeout=90))
+
+
+@pytest.mark.parametrize(("program", "case"),
+                         all_cases(["walk", "files", "attributes"]), ids=case_name)
+def test_names_as_fake_root(program: str, case: str, work: Path) -> None:
+    if NATIVE:
+        pytest.skip("natively there is no fake root")
+    judge(run(guest(program), case, options=["--uid", "0"], env=environment(str(work)),
+              timeout=90))
+
+
+@pytest.mark.parametrize("case", cases_of("device"))
+def test_device(case: str) -> None:
+    if NATIVE:
+        pytest.skip("natively there is no such device")
+    judge(run(guest("device"), case, options=["--test-device"], env=environment("/tmp")))
+
+
+def environment(folder: str) -> dict[str, str]:
+    from harness import base_environment
+    return base_environment(GUEST_DIR=folder)

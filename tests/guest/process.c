@@ -1,0 +1,294 @@
+/* What a process sets and asks about itself: prctl, limits, system facts. */
+#include "guest.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/time.h>
+#include <sys/times.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static void names(void)
+{
+    char name[17] = "";
+
+    OK(prctl(PR_GET_NAME, name));
+    CHECK_TEXT(name, "process");
+    OK(prctl(PR_SET_NAME, "a-name-that-is-too-long"));
+    OK(prctl(PR_GET_NAME, name));
+    CHECK_TEXT(name, "a-name-that-is-");
+}
+
+static void dumpable(void)
+{
+    CHECK_EQ(prctl(PR_GET_DUMPABLE), 1);
+    OK(prctl(PR_SET_DUMPABLE, 0));
+    CHECK_EQ(prctl(PR_GET_DUMPABLE), 0);
+    guest_write("file", "still works");
+    guest_content("file", "still works");
+    OK(prctl(PR_SET_DUMPABLE, 1));
+    FAILS(prctl(PR_SET_DUMPABLE, 7), EINVAL);
+    guest_output((char *[]){"/bin/true", NULL}, NULL);
+}
+
+static void other_prctls(void)
+{
+    int value = 0;
+
+    OK(prctl(PR_SET_CHILD_SUBREAPER, 1));
+    OK(prctl(PR_GET_CHILD_SUBREAPER, &value));
+    CHECK_EQ(value, 1);
+    OK(prctl(PR_SET_PDEATHSIG, SIGUSR1));
+    OK(prctl(PR_GET_PDEATHSIG, &value));
+    CHECK_EQ(value, SIGUSR1);
+    OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    CHECK_EQ(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
+    OK(prctl(PR_SET_TIMERSLACK, 50000));
+    CHECK_EQ(prctl(PR_GET_TIMERSLACK), 50000);
+    FAILS(prctl(987654), EINVAL);
+}
+
+static void subreaper(void)
+{
+    int ends[2];
+    pid_t orphan;
+    pid_t pid;
+
+    OK(prctl(PR_SET_CHILD_SUBREAPER, 1));
+    OK(pipe(ends));
+    pid = (pid_t)OK(fork());
+    if (pid == 0) {
+        orphan = fork();
+        if (orphan == 0) {
+            guest_sleep_ms(50);
+            _exit(9);
+        }
+        write(ends[1], &orphan, sizeof(orphan));
+        _exit(0);
+    }
+    guest_join(pid);
+    CHECK_EQ(read(ends[0], &orphan, sizeof(orphan)), sizeof(orphan));
+    CHECK_EQ(guest_wait(orphan), 9 << 8);
+}
+
+static void death_of_the_parent(void)
+{
+    int ends[2];
+    char byte;
+    pid_t pid;
+
+    OK(pipe(ends));
+    pid = (pid_t)OK(fork());
+    if (pid == 0) {
+        if (fork() == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            close(ends[0]);
+            write(ends[1], "x", 1);
+            for (;;)
+                pause();
+        }
+        CHECK_EQ(read(ends[0], &byte, 1), 1);
+        _exit(0);
+    }
+    OK(close(ends[1]));
+    guest_join(pid);
+    /* End of file: the grandchild is gone. */
+    CHECK_EQ(read(ends[0], &byte, 1), 0);
+}
+
+static void limits(void)
+{
+    struct rlimit limit;
+    struct rlimit wanted = {100, 200};
+
+    for (int resource = 0; resource < RLIM_NLIMITS; resource++) {
+        OK(getrlimit(resource, &limit));
+        CHECK(limit.rlim_cur <= limit.rlim_max);
+        OK(setrlimit(resource, &limit));
+    }
+    FAILS(getrlimit(RLIM_NLIMITS, &limit), EINVAL);
+    FAILS(setrlimit(99, &limit), EINVAL);
+    OK(setrlimit(RLIMIT_NOFILE, &wanted));
+    OK(getrlimit(RLIMIT_NOFILE, &limit));
+    CHECK_EQ(limit.rlim_cur * 1000 + limit.rlim_max, 100200);
+    FAILS(dup2(0, 150), EBADF);
+    wanted.rlim_cur = 300;
+    FAILS(setrlimit(RLIMIT_NOFILE, &wanted), EINVAL);
+}
+
+/* RLIMIT_LOCKS has no meaning since Linux 2.4.25, but it is kept and inherited. */
+static void lock_limit(void)
+{
+    struct rlimit limit = {123, 456};
+    pid_t pid;
+
+    OK(setrlimit(RLIMIT_LOCKS, &limit));
+    OK(mkdir("dir", 0777));
+    OK(chdir("dir"));
+    umask(077);
+    memset(&limit, 0, sizeof(limit));
+    OK(getrlimit(RLIMIT_LOCKS, &limit));
+    CHECK_EQ(limit.rlim_cur * 1000 + limit.rlim_max, 123456);
+    pid = (pid_t)OK(fork());
+    if (pid == 0) {
+        OK(getrlimit(RLIMIT_LOCKS, &limit));
+        CHECK_EQ(limit.rlim_cur, 123);
+        CHECK(strstr(guest_cwd(), "/dir") != NULL);
+        _exit(0);
+    }
+    guest_join(pid);
+}
+
+static void limits_of_a_child(void)
+{
+    struct rlimit wanted = {77, 88};
+    struct rlimit limit;
+    pid_t pid = (pid_t)OK(fork());
+
+    if (pid == 0)
+        for (;;)
+            pause();
+    OK(prlimit(pid, RLIMIT_CORE, &wanted, NULL));
+    OK(prlimit(pid, RLIMIT_CORE, NULL, &limit));
+    CHECK_EQ(limit.rlim_cur, 77);
+    OK(prlimit(0, RLIMIT_NOFILE, NULL, &limit));
+    OK(kill(pid, SIGKILL));
+    guest_wait(pid);
+}
+
+static void file_size_limit(void)
+{
+    struct rlimit limit = {1000, 1000};
+    char data[2000] = "";
+    int fd = (int)OK(open("file", O_RDWR | O_CREAT, 0666));
+
+    signal(SIGXFSZ, SIG_IGN);
+    OK(setrlimit(RLIMIT_FSIZE, &limit));
+    CHECK_EQ(write(fd, data, sizeof(data)), 1000);
+    FAILS(write(fd, data, 1), EFBIG);
+    FAILS(ftruncate(fd, 5000), EFBIG);
+    FAILS(truncate("file", 5000), EFBIG);
+}
+
+static void system_facts(void)
+{
+    struct utsname name;
+    struct sysinfo info;
+    char host[65] = "";
+
+    OK(uname(&name));
+    CHECK_TEXT(name.sysname, "Linux");
+    CHECK_TEXT(name.machine, "x86_64");
+    CHECK(name.nodename[0] && name.release[0] >= '3' && name.version[0]);
+    OK(gethostname(host, sizeof(host)));
+    CHECK_TEXT(host, name.nodename);
+    OK(sysinfo(&info));
+    CHECK(info.totalram > 0 && info.freeram <= info.totalram && info.uptime > 0);
+    CHECK(info.procs > 0 && info.mem_unit > 0);
+    CHECK(sysconf(_SC_NPROCESSORS_ONLN) >= 1);
+    CHECK(sysconf(_SC_NPROCESSORS_CONF) >= sysconf(_SC_NPROCESSORS_ONLN));
+    CHECK(sysconf(_SC_PHYS_PAGES) > 1000);
+}
+
+static void usage(void)
+{
+    struct rusage own;
+    struct rusage all;
+    struct tms times_buf;
+    clock_t end = clock() + CLOCKS_PER_SEC / 20;
+
+    while (clock() < end)
+        getppid();
+    OK(getrusage(RUSAGE_SELF, &own));
+    OK(getrusage(RUSAGE_CHILDREN, &all));
+    CHECK(own.ru_utime.tv_usec + own.ru_stime.tv_usec + own.ru_utime.tv_sec > 0);
+    CHECK(own.ru_maxrss > 100);
+    CHECK(times(&times_buf) != (clock_t)-1);
+}
+
+static void scheduling(void)
+{
+    cpu_set_t set;
+
+    OK(sched_getaffinity(0, sizeof(set), &set));
+    CHECK(CPU_COUNT(&set) >= 1);
+    OK(sched_setaffinity(0, sizeof(set), &set));
+    OK(sched_yield());
+    errno = 0;
+    CHECK_EQ(getpriority(PRIO_PROCESS, 0), getpriority(PRIO_PROCESS, 0));
+    OK(setpriority(PRIO_PROCESS, 0, 5));
+    CHECK_EQ(getpriority(PRIO_PROCESS, 0), 5);
+    CHECK_EQ(sched_getscheduler(0), SCHED_OTHER);
+    CHECK(sched_getcpu() >= 0);
+}
+
+static void clocks(void)
+{
+    struct timespec before;
+    struct timespec after;
+    struct timespec pause_time = {0, 20000000};
+
+    OK(clock_gettime(CLOCK_MONOTONIC, &before));
+    OK(clock_nanosleep(CLOCK_MONOTONIC, 0, &pause_time, NULL));
+    OK(clock_gettime(CLOCK_MONOTONIC, &after));
+    CHECK((after.tv_sec - before.tv_sec) * 1000000000L + after.tv_nsec - before.tv_nsec >=
+          20000000);
+    CHECK(time(NULL) > 1600000000);
+}
+
+static void randomness(void)
+{
+    unsigned char first[32];
+    unsigned char second[32];
+
+    CHECK_EQ(getrandom(first, 32, 0), 32);
+    CHECK_EQ(getrandom(second, 32, GRND_NONBLOCK), 32);
+    CHECK(memcmp(first, second, 32) != 0);
+    CHECK(personality(0xffffffff) >= 0);
+}
+
+static void numbers(void)
+{
+    pid_t parent = getpid();
+    pid_t pid = (pid_t)OK(fork());
+
+    if (pid == 0) {
+        CHECK_EQ(getppid(), parent);
+        CHECK_EQ(getpgrp(), getpgid(parent));
+        CHECK_EQ(getsid(0), getsid(parent));
+        CHECK_EQ(gettid(), getpid());
+        _exit(0);
+    }
+    guest_join(pid);
+}
+
+static const struct guest_case cases[] = {
+    {"names", names},
+    {"dumpable", dumpable},
+    {"other-prctls", other_prctls},
+    {"subreaper", subreaper},
+    {"death-of-the-parent", death_of_the_parent},
+    {"limits", limits},
+    {"lock-limit", lock_limit},
+    {"limits-of-a-child", limits_of_a_child},
+    {"file-size-limit", file_size_limit},
+    {"system-facts", system_facts},
+    {"usage", usage},
+    {"scheduling", scheduling},
+    {"clocks", clocks},
+    {"randomness", randomness},
+    {"numbers", numbers},
+};
+
+GUEST_MAIN(cases)
