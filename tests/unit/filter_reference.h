@@ -152,6 +152,8 @@ static uint32_t reference_prctl(reference_data data)
     case PR_SET_SECUREBITS:
     case PR_SET_MM:
     case PR_CAP_AMBIENT:
+    case PR_SET_NO_NEW_PRIVS:
+    case PR_GET_NO_NEW_PRIVS:
     case PR_SCHED_CORE:
     case PR_SET_IO_FLUSHER:
     case PR_GET_IO_FLUSHER:
