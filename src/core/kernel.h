@@ -116,18 +116,18 @@ struct pk_kernel {
     uint64_t next_context;
     size_t task_sweep_at;                     /* how many tasks may gather before a sweep */
     size_t context_sweep_at;                  /* how many contexts may gather before a sweep */
-    const struct pk_task *current_task; /* the one whose request is being served */
+    const struct pk_task *current_task;       /* the one whose request is being served */
     const struct pk_context *current_context; /* of the request in hand: not to be swept */
     struct map denials_told;                  /* hashes of denial lines that the user has seen */
-    _Atomic uint64_t generation;      /* counts served changes of names; for the fast path */
-    pid_t root_pid;                   /* the first guest process; 0 before it starts */
-    cpu_set_t cpus;                 /* on which the guest may run, as far as it knows */
-    bool placed;                    /* threads may be held on one CPU: affinity is answered by us */
-    bool sets_affinity;             /* the guest sets affinities itself: it is left alone */
-    int window_base;                  /* first number of the kernel-served descriptor window */
-    char *hostname, *domainname;      /* the personality's, 65 bytes each; NULL: the host's */
-    uint64_t started_ns;              /* CLOCK_MONOTONIC */
-    uint64_t start_time;              /* CLOCK_REALTIME seconds */
+    _Atomic uint64_t generation; /* counts served changes of names; for the fast path */
+    pid_t root_pid;              /* the first guest process; 0 before it starts */
+    cpu_set_t cpus;              /* on which the guest may run, as far as it knows */
+    bool placed;                 /* threads may be held on one CPU: affinity is answered by us */
+    bool sets_affinity;          /* the guest sets affinities itself: it is left alone */
+    int window_base;             /* first number of the kernel-served descriptor window */
+    char *hostname, *domainname; /* the personality's, 65 bytes each; NULL: the host's */
+    uint64_t started_ns;         /* CLOCK_MONOTONIC */
+    uint64_t start_time;         /* CLOCK_REALTIME seconds */
     struct pk_identity host_identity; /* what the user who runs us really is */
 };
 

@@ -1,6 +1,8 @@
 /* For the inside of the launch room only. */
 #pragma once
 
+#include <sys/resource.h>
+
 #include "launch/launch.h"
 
 /*
@@ -30,6 +32,7 @@ struct limits_holder {
     uint64_t process_limit; /* RLIMIT_NPROC and RLIMIT_DATA where no cgroup could be made */
     uint64_t data_limit;
     struct pk_limits limits;
+    struct rlimit open_files; /* as the user had it; ours is raised */
 };
 
 /*

@@ -49,12 +49,12 @@ struct launch_options {
     bool trace;
     uint32_t trace_families; /* see struct pk_config */
     bool stats;
-    bool no_walls;       /* leave out namespaces and Landlock */
-    bool wait_for_all;   /* background processes may outlive the first one */
-    bool test_device;    /* /dev/cerebro-test */
+    bool no_walls;           /* leave out namespaces and Landlock */
+    bool wait_for_all;       /* background processes may outlive the first one */
+    bool test_device;        /* /dev/cerebro-test */
     const sigset_t *ignored; /* signals the program starts with ignored (nohup); NULL: those that
                                 are ignored now */
-    const char *without; /* host features to do without, for tests: "send,journal,sync" */
+    const char *without;     /* host features to do without, for tests: "send,journal,sync" */
 };
 
 /* Why and how it ended. */

@@ -183,12 +183,25 @@ static int hold_memory(const struct pk_limits *limits, struct limits_holder *hol
     return 0;
 }
 
+/* Files in memory hold a descriptor of the process kernel each; the guest keeps the user's limit.
+ */
+static void raise_open_files(struct limits_holder *holder)
+{
+    struct rlimit raised;
+
+    getrlimit(RLIMIT_NOFILE, &holder->open_files);
+    raised = holder->open_files;
+    raised.rlim_cur = raised.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &raised);
+}
+
 int limits_prepare(const struct pk_limits *limits, struct limits_holder *holder,
                    struct base_error *error)
 {
     int r = 0;
 
     *holder = (struct limits_holder){.limits = *limits};
+    raise_open_files(holder);
     if ((limits->memory || limits->pids) && hold_unified(limits, holder) < 0) {
         r = hold_pids(limits, holder, error);
         if (r == 0)
@@ -217,6 +230,8 @@ int limits_enter(void *user)
         r = set_rlimit(RLIMIT_CPU, holder->limits.cpu_seconds);
     if (r == 0)
         r = set_rlimit(RLIMIT_FSIZE, holder->limits.file_size);
+    if (r == 0 && setrlimit(RLIMIT_NOFILE, &holder->open_files) < 0)
+        r = -errno;
     if (r == 0)
         r = set_rlimit(RLIMIT_NOFILE, holder->limits.open_files);
     return r;

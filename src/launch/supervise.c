@@ -118,15 +118,17 @@ static int prepare_kernel(struct run *run)
     return r;
 }
 
-/* The window of kernel-served descriptors ends at the soft limit, but below 1024 at the most. */
-static int window_base(void)
+/*
+ * The window of kernel-served descriptors ends at the guest's soft limit, but below 1024 at the
+ * most.
+ */
+static int window_base(const struct run *run)
 {
-    struct rlimit limit;
-    rlim_t top = 1024;
+    rlim_t top = run->limits.open_files.rlim_cur;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < top)
-        top = limit.rlim_cur;
-    return (int)top - PK_WINDOW_SIZE;
+    if (run->options->limits.open_files && run->options->limits.open_files < top)
+        top = run->options->limits.open_files;
+    return (int)(top < 1024 ? top : 1024) - PK_WINDOW_SIZE;
 }
 
 static int find_cwd(struct run *run, const struct vfs_actor *actor, struct vfs_place *root,
@@ -186,7 +188,7 @@ static int start_guest(struct run *run, pid_t process_group, int *ret_exit_statu
     if (r < 0)
         return r;
     signals_ignored(&ignored);
-    kernel->window_base = window_base();
+    kernel->window_base = window_base(run);
     draft.root = root;
     draft.cwd = cwd;
     r = program_find(kernel, run->options, &draft, &start.plan, ret_exit_status, run->error);

@@ -100,7 +100,7 @@ void linux_set_handlers(struct pk_kernel *kernel, const struct linux_handler *ha
 /* ---- the state of the personality ---- */
 
 #define LINUX_PERSONALITY_QUERY 0xffffffffU /* personality(2): ask only */
-#define LINUX_NAME_MAX 64 /* __NEW_UTS_LEN */
+#define LINUX_NAME_MAX          64          /* __NEW_UTS_LEN */
 
 /* pk_context.nofile_soft and nofile_hard: the guest has not set it, the host's value is shown. */
 #define LINUX_LIMIT_UNSET UINT64_MAX
@@ -112,7 +112,7 @@ struct linux_state {
     struct pk_personality personality; /* what kernel->personality points to */
     char hostname[LINUX_NAME_MAX + 1];
     char domainname[LINUX_NAME_MAX + 1];
-    char token[17]; /* random hexadecimal, in host-wide names that must not collide */
+    char token[17];        /* random hexadecimal, in host-wide names that must not collide */
     bool personality_used; /* some process may have switched address randomisation off */
     struct linux_elf_cache *elf_cache;
     struct linux_unix *names; /* of AF_UNIX sockets */

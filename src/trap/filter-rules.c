@@ -29,7 +29,6 @@
 /* The bits of a socket's type that are not flags (SOCK_TYPE_MASK in include/linux/net.h). */
 #define SOCKET_TYPE_BITS 0xfu
 
-
 #define IOPRIO_WHO_PROCESS 1
 
 static uint32_t low_word(unsigned argument)
@@ -407,24 +406,15 @@ typedef void (*emit_function)(const struct filter_emitter *e);
 
 /* Rules that filter_simplify() turns into others are not here. */
 static const emit_function emit_functions[ABI_RULE_COUNT] = {
-    [ABI_RULE_PRLIMIT] = emit_prlimit,
-    [ABI_RULE_RLIMIT] = emit_rlimit,
-    [ABI_RULE_PRCTL] = filter_emit_prctl,
-    [ABI_RULE_PRIORITY] = emit_priority,
-    [ABI_RULE_PID_SELF] = emit_pid_self,
-    [ABI_RULE_CLONE] = emit_clone,
-    [ABI_RULE_EXECVE] = emit_execve,
-    [ABI_RULE_IPC] = emit_shmat,
-    [ABI_RULE_SOCKET] = emit_socket,
-    [ABI_RULE_SENDTO] = emit_sendto,
-    [ABI_RULE_SENDMSG] = emit_sendmsg,
-    [ABI_RULE_IOCTL] = filter_emit_ioctl,
-    [ABI_RULE_FCNTL] = filter_emit_fcntl,
-    [ABI_RULE_MMAP] = emit_mmap,
-    [ABI_RULE_RPAGE] = emit_rpage,
-    [ABI_RULE_MREMAP] = emit_mremap,
-    [ABI_RULE_WINDOW] = emit_window_0,
-    [ABI_RULE_WINDOW2] = emit_window_0_1,
+    [ABI_RULE_PRLIMIT] = emit_prlimit,     [ABI_RULE_RLIMIT] = emit_rlimit,
+    [ABI_RULE_PRCTL] = filter_emit_prctl,  [ABI_RULE_PRIORITY] = emit_priority,
+    [ABI_RULE_PID_SELF] = emit_pid_self,   [ABI_RULE_CLONE] = emit_clone,
+    [ABI_RULE_EXECVE] = emit_execve,       [ABI_RULE_IPC] = emit_shmat,
+    [ABI_RULE_SOCKET] = emit_socket,       [ABI_RULE_SENDTO] = emit_sendto,
+    [ABI_RULE_SENDMSG] = emit_sendmsg,     [ABI_RULE_IOCTL] = filter_emit_ioctl,
+    [ABI_RULE_FCNTL] = filter_emit_fcntl,  [ABI_RULE_MMAP] = emit_mmap,
+    [ABI_RULE_RPAGE] = emit_rpage,         [ABI_RULE_MREMAP] = emit_mremap,
+    [ABI_RULE_WINDOW] = emit_window_0,     [ABI_RULE_WINDOW2] = emit_window_0_1,
     [ABI_RULE_WINDOW02] = emit_window_0_2,
 };
 

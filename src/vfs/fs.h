@@ -20,14 +20,14 @@ struct vfs_fs {
     const struct vfs_fs_ops *ops;
     struct vfs *vfs;
     unsigned refs;
-    dev_t device;           /* st_dev of its objects where it makes them up */
-    struct vfs_node *root;  /* holds a reference */
+    dev_t device;          /* st_dev of its objects where it makes them up */
+    struct vfs_node *root; /* holds a reference */
 };
 
 struct vfs_node {
     struct vfs_fs *fs;
     unsigned refs;
-    mode_t type;            /* S_IFMT bits */
+    mode_t type; /* S_IFMT bits */
 };
 
 /* Result of a lookup that did not end at an object. */
@@ -91,9 +91,8 @@ struct vfs_fs_ops {
     int (*open)(struct vfs_node *node, const struct vfs_open_request *request,
                 struct vfs_opened *ret_opened);
     /* Makes a regular file and opens it; -EEXIST when the name is taken. */
-    int (*create)(struct vfs_node *parent, const char *name,
-                  const struct vfs_open_request *request, struct vfs_node **ret_node,
-                  struct vfs_opened *ret_opened);
+    int (*create)(struct vfs_node *parent, const char *name, const struct vfs_open_request *request,
+                  struct vfs_node **ret_node, struct vfs_opened *ret_opened);
     int (*tmpfile)(struct vfs_node *parent, const struct vfs_open_request *request,
                    struct vfs_opened *ret_opened);
     int (*mkdir)(struct vfs_node *parent, const char *name, mode_t mode,

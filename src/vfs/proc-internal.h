@@ -55,6 +55,10 @@ void proc_task_close(struct proc_task *task);
 int proc_task_open(struct pseudo_fs *fs, const struct pseudo_node *node,
                    struct proc_task *ret_task);
 
+/* The same for those who only need the context: `dir` may stay -1. */
+int proc_task_find(struct pseudo_fs *fs, const struct pseudo_node *node,
+                   struct proc_task *ret_task);
+
 /* The kernel's ptrace_may_access() rule on virtual identities. */
 bool proc_may_inspect(const struct vfs_actor *actor, const struct proc_task *task);
 

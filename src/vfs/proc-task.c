@@ -60,6 +60,29 @@ static int open_number(struct pseudo_fs *fs, pid_t pid, pid_t tid, struct proc_t
     return 0;
 }
 
+/* The caller waits for its answer, so it is there, and its context is in hand. */
+static bool find_caller(struct pseudo_fs *fs, pid_t pid, pid_t tid, struct proc_task *ret_task)
+{
+    const struct pk_kernel *kernel = vfs_kernel(fs->fs.vfs);
+    const struct pk_task *caller = kernel->current_task;
+
+    if (caller == NULL || pid != caller->process->pid || (tid && tid != caller->tid))
+        return false;
+    *ret_task = (struct proc_task){
+        .pid = pid, .tid = tid ? tid : pid, .dir = -1, .context = kernel->current_context};
+    return true;
+}
+
+static int find_number(struct pseudo_fs *fs, pid_t pid, pid_t tid, struct proc_task *ret_task)
+{
+    return find_caller(fs, pid, tid, ret_task) ? 0 : open_number(fs, pid, tid, ret_task);
+}
+
+int proc_task_find(struct pseudo_fs *fs, const struct pseudo_node *node, struct proc_task *ret_task)
+{
+    return node->pid > 0 ? find_number(fs, node->pid, node->tid, ret_task) : -ENOENT;
+}
+
 int proc_task_open(struct pseudo_fs *fs, const struct pseudo_node *node, struct proc_task *ret_task)
 {
     return node->pid > 0 ? open_number(fs, node->pid, node->tid, ret_task) : -ENOENT;
@@ -161,7 +184,7 @@ static int make_task_node(struct pseudo_fs *fs, pid_t pid, pid_t tid, struct pse
 {
     cleanup_proc_task struct proc_task task = PROC_TASK_NONE;
     struct pseudo_node *node;
-    int r = open_number(fs, pid, tid, &task);
+    int r = find_number(fs, pid, tid, &task);
 
     if (r < 0)
         return r;
@@ -341,7 +364,7 @@ int proc_root_follow(const struct pseudo_access *access, struct vfs_place **ret_
 int proc_exe(const struct pseudo_access *access, struct strbuf *ret_text)
 {
     cleanup_proc_task struct proc_task task = PROC_TASK_NONE;
-    int r = proc_task_open(access->fs, access->node, &task);
+    int r = proc_task_find(access->fs, access->node, &task);
 
     if (r < 0)
         return r;
@@ -362,7 +385,7 @@ int proc_exe_follow(const struct pseudo_access *access, struct vfs_place **ret_p
     cleanup_proc_task struct proc_task task = PROC_TASK_NONE;
     cleanup_place struct vfs_place *root = vfs_root(access->fs->fs.vfs);
     struct vfs_walk walk = {.actor = &actor, .root = root, .base = root, .flags = VFS_NO_SYMLINKS};
-    int r = proc_task_open(access->fs, access->node, &task);
+    int r = proc_task_find(access->fs, access->node, &task);
 
     if (r < 0)
         return r;

@@ -61,7 +61,7 @@ static int check_hook(const struct pseudo_access *access)
 
     if (access->node->pid == 0 || !(access->entry->flags & PROC_INSPECT))
         return 0;
-    r = proc_task_open(access->fs, access->node, &task);
+    r = proc_task_find(access->fs, access->node, &task);
     if (r < 0)
         return r;
     return proc_may_inspect(access->actor, &task) ? 0 : -EACCES;

@@ -11,10 +11,10 @@
  */
 #pragma once
 
+#include <linux/stat.h> /* struct statx as the kernel's uapi has it */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <linux/stat.h> /* struct statx as the kernel's uapi has it */
 #include <sys/statfs.h>
 #include <sys/types.h>
 #include <time.h>
@@ -53,11 +53,11 @@ mode_t vfs_place_type(const struct vfs_place *place);
 
 /* On whose behalf a walk happens: permissions, ownership of new files, /proc/self. */
 struct vfs_actor {
-    pid_t pid;                          /* host numbers of the calling process and thread; */
-    pid_t tid;                          /* 0 for the kernel itself */
+    pid_t pid; /* host numbers of the calling process and thread; */
+    pid_t tid; /* 0 for the kernel itself */
     const struct pk_identity *identity;
-    mode_t mask;                        /* umask */
-    struct pk_request *request;         /* NULL when there is none */
+    mode_t mask;                /* umask */
+    struct pk_request *request; /* NULL when there is none */
 };
 
 enum vfs_walk_flags {
@@ -92,10 +92,10 @@ int vfs_resolve_parent(struct vfs *vfs, const struct vfs_walk *walk, struct vfs_
 
 /* What vfs_open() hands out. */
 struct vfs_opened {
-    int fd;       /* ours; goes to the guest with pk_descriptor() */
-    bool window;  /* must be installed in the window of kernel-served descriptors */
-    bool blocks;  /* a FIFO: `fd` is an O_PATH descriptor, to be reopened by a worker through
-                     /proc/self/fd with `block_flags`, since that may wait for a peer */
+    int fd;      /* ours; goes to the guest with pk_descriptor() */
+    bool window; /* must be installed in the window of kernel-served descriptors */
+    bool blocks; /* a FIFO: `fd` is an O_PATH descriptor, to be reopened by a worker through
+                    /proc/self/fd with `block_flags`, since that may wait for a peer */
     int block_flags;
 };
 
@@ -155,9 +155,9 @@ int vfs_inotify_add(struct vfs_place *place, int inotify_fd, uint32_t mask);
 
 /*
  * AF_UNIX names. `socket_fd` is a duplicate of the guest's socket. Binding gives -EADDRINUSE when
- * the name exists. Connecting through a read-only mount gives -EACCES: a socket of the host is a way
- * out that only a writable mount (--bind) opens; it may wait for room in the listener's queue unless
- * the socket is non-blocking. The host's getsockname() tells a /proc/self/fd name of ours.
+ * the name exists. Connecting through a read-only mount gives -EACCES: a socket of the host is a
+ * way out that only a writable mount (--bind) opens; it may wait for room in the listener's queue
+ * unless the socket is non-blocking. The host's getsockname() tells a /proc/self/fd name of ours.
  */
 int vfs_bind_socket(struct vfs_place *parent, const char *name, mode_t mode, int socket_fd,
                     const struct vfs_actor *actor);
@@ -176,7 +176,8 @@ int vfs_place_of_fd(struct vfs *vfs, int fd, struct vfs_place **ret_place);
  */
 int vfs_stat_fd(struct vfs *vfs, int fd, struct statx *ret_stat);
 
-/* As vfs_place_of_fd(), only when it is a directory, else -ENOTDIR. For dirfd arguments and fchdir(2). */
+/* As vfs_place_of_fd(), only when it is a directory, else -ENOTDIR. For dirfd arguments and
+ * fchdir(2). */
 int vfs_directory_of_fd(struct vfs *vfs, int fd, struct vfs_place **ret_place);
 
 /*
@@ -266,7 +267,8 @@ int vfs_memory_new(struct vfs *vfs, uint64_t max_bytes, uint64_t max_inodes, mod
 int vfs_overlay_new(struct vfs *vfs, struct vfs_fs *lower, struct vfs_fs *upper,
                     struct vfs_fs **ret_fs);
 
-/* /proc of this kernel's own tasks, and /dev with null zero full random urandom tty ptmx pts shm. */
+/* /proc of this kernel's own tasks, and /dev with null zero full random urandom tty ptmx pts shm.
+ */
 int vfs_proc_new(struct vfs *vfs, struct vfs_fs **ret_fs);
 int vfs_dev_new(struct vfs *vfs, struct vfs_fs **ret_fs);
 /* A small read-only /sys: what common programs read. */

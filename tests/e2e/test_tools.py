@@ -17,13 +17,25 @@ def need(*names: str) -> None:
             pytest.skip(f"{name} is not installed")
 
 
+def prepared(where: str, script: str) -> str:
+    return f"set -eu; export HOME={where}/home; mkdir -p $HOME; cd {where}\n{script}"
+
+
 def in_place(place: str, work: Path, script: str, *, options: tuple[str, ...] = (),
              timeout: float = 120.0) -> Result:
     """Runs a script in an empty directory: a private /tmp, the throw-away layer or the host."""
     where = "/tmp/place" if place == "memory" and not NATIVE else str(work / "place")
     more = ["--write", str(work)] if place == "shared" else []
-    head = f"set -eu; export HOME={where}/home; mkdir -p $HOME; cd {where}\n"
-    return bash(head + script, options=[*more, *options], timeout=timeout)
+    return bash(prepared(where, script), options=[*more, *options], timeout=timeout)
+
+
+def as_native(place: str, work: Path, script: str) -> list[str]:
+    """Runs a script under cerebro and without it; both must succeed and print the same."""
+    work.joinpath("native").mkdir()
+    wanted = run_host(["/bin/bash", "-c", prepared(f"{work}/native/place", script)]).ok()
+    got = in_place(place, work, script).ok()
+    assert got.out == wanted.out, f"native printed\n{wanted.out}\n{got}"
+    return got.out.splitlines()
 
 
 @pytest.fixture(params=PLACES)
@@ -48,7 +60,7 @@ git add .; git commit -q -m first
 
 def test_git_daily_work(work: Path, place: str) -> None:
     need("git")
-    got = in_place(place, work, GIT_START + """
+    lines = as_native(place, work, GIT_START + """
 echo change >>d1/f1; rm d2/f2; echo new >fresh
 git status --porcelain
 git stash -q -u; git status --porcelain; git stash pop -q
@@ -61,19 +73,15 @@ git ls-files -s | sha256sum
 git diff --stat HEAD~2 | tail -1
 git worktree add -q ../tree side; git -C ../tree status --porcelain; ls ../tree | head -2
 git worktree list | wc -l; git worktree remove ../tree
-git tag v1; git describe; git blame -s fresh; git grep -c change; git reflog | wc -l
+git tag -m v1 v1; git describe; git blame -s fresh; git grep -c change; git reflog | wc -l
 git status --porcelain | wc -l
-""").ok()
-    assert got.out.splitlines() == [
-        " M d1/f1", " D d2/f2", "?? fresh", "fourth", "third", "merged", "side", "second", "first",
-        "e9dbe5af8f33eed0a1f4fa5bf3f7fdc3f2b6f5ba2f8d1bbd7b1a1b0a4bd25c2a  -",
-        " 2 files changed, 198 deletions(-)", "d0", "d1", "2", "v1",
-        "^ 1) new", "d1/f1:1", "9", "0"], str(got)
+""")
+    assert lines[:3] == [" M d1/f1", " D d2/f2", "?? fresh"] and lines[-1] == "0"
 
 
 def test_git_clone_fsck_and_gc(work: Path, place: str) -> None:
     need("git")
-    got = in_place(place, work, GIT_START + """
+    lines = as_native(place, work, GIT_START + """
 for i in 1 2 3; do echo $i >>d1/f1; git commit -q -a -m change$i; done
 cd ..
 git clone -q one linked; git clone -q --no-local one copied; git clone -q --bare one bare.git
@@ -83,9 +91,8 @@ cd copied; echo back >>d1/f1; git commit -q -a -m back; git push -q origin HEAD:
 cd ../one; git gc -q --prune=now; git fsck; git count-objects -v | grep -E '^(count|in-pack|packs)'
 git log --oneline --all | wc -l; git repack -q -a -d -f; git archive HEAD | tar t | wc -l
 git bundle create -q ../b HEAD main; git clone -q ../b ../from-bundle; git -C ../from-bundle log --oneline | wc -l
-""").ok()
-    assert got.out.splitlines() == ["1", "1", "count: 0", "in-pack: 57", "packs: 1", "5", "37",
-                                    "4"], str(got)
+""")
+    assert lines[:2] == ["1", "1"] and lines[-1] == "4"
 
 
 # ---- compilers ----
@@ -111,7 +118,7 @@ X
 
 def test_gcc_and_make(work: Path, place: str) -> None:
     need("gcc", "make", "ar")
-    got = in_place(place, work, PROJECT + """
+    lines = as_native(place, work, PROJECT + """
 cat >Makefile <<'X'
 prog: src/main.o libhalf.a
 	$(CC) -o $@ $^ -lm -pthread
@@ -126,8 +133,8 @@ gcc -shared -fPIC -o libh.so src/half.c; gcc src/main.c -o dyn -L. -lh -lm -Wl,-
 gcc -static -O1 src/main.c src/half.c -lm -o static; ./static
 gcc -g -flto src/main.c src/half.c -lm -o lto; ./lto; gcc -pipe -no-pie src/*.c -lm -o fixed; ./fixed
 echo 'int main(){return 1' | gcc -x c - 2>&1 | grep -c error || true
-""").ok()
-    assert got.out.splitlines() == ["4", "up to date", "1", "4", "4", "4", "4", "1"], str(got)
+""")
+    assert lines[:2] == ["4", "up to date"] and lines[-5:-1] == ["4"] * 4
 
 
 def test_cmake(work: Path, place: str) -> None:
@@ -254,7 +261,7 @@ same() { list a >want; list $1/a >have; diff want have && echo same; rm -rf $1; 
 
 def test_tar_round_trips(work: Path, place: str) -> None:
     need("tar", "gzip", "xz", "zstd", "bzip2")
-    got = in_place(place, work, TREE + LIST + """
+    lines = as_native(place, work, TREE + LIST + """
 for z in gzip xz zstd bzip2; do
   tar --$z -cf t.$z a; mkdir out; tar -xpf t.$z -C out; same out; done
 tar -cSf s.tar a; mkdir out; tar -xpf s.tar -C out
@@ -263,15 +270,14 @@ tar -cSf s.tar a; mkdir out; tar -xpf s.tar -C out
 same out
 tar --compare -f s.tar && echo equal
 tar c a | (mkdir out; cd out; tar xp); same out
-echo newer >>a/plain; tar -rf s.tar a/plain; tar -tvf s.tar | grep -c 'a/plain$'
-""").ok()
-    assert got.out.splitlines() == ["same"] * 4 + ["sparse", "linked", "fifo", "same", "equal",
-                                                   "same", "2"], str(got)
+echo newer >>a/plain; tar -rf s.tar a/plain; tar -tvf s.tar | grep -c 'a/plain'
+""")
+    assert lines[:8] == ["same"] * 4 + ["sparse", "linked", "fifo", "same"]
 
 
 def test_other_archives(work: Path, place: str) -> None:
     need("zip", "unzip", "gzip", "xz", "zstd", "busybox", "cp", "dd")
-    got = in_place(place, work, TREE + LIST + """
+    lines = as_native(place, work, TREE + LIST + """
 chmod 755 a/script; rm a/sub/fifo
 zip -qry z.zip a; mkdir out; (cd out; unzip -q ../z.zip); (cd out/a; rm hard; ln plain hard)
 same out
@@ -285,9 +291,8 @@ cp --sparse=always a/sparse sp; [ $(stat -c %b sp) -lt 100 ] && cmp sp a/sparse 
 cp --reflink=auto a/random r; cmp r a/random
 dd if=a/random of=r bs=1000 count=3 skip=5 seek=2 conv=notrunc status=none; stat -c %s r
 mv a b; find b -type f | wc -l; rm -rf b; [ ! -e b ] && echo gone
-""").ok()
-    assert got.out.splitlines() == ["same", "9", "plain", "same", "unpacked", "sparse", "300000",
-                                    "9", "gone"], str(got)
+""")
+    assert lines[0] == "same" and lines[-1] == "gone"
 
 
 XATTRS = """
@@ -322,11 +327,12 @@ def test_extended_attributes(work: Path, place: str) -> None:
 
 def test_rsync(work: Path, place: str) -> None:
     need("rsync")
-    got = in_place(place, work, TREE + LIST + """
-mkdir out; rsync -aHS a out/; same out; mkdir out; rsync -aH a out/; echo more >>a/plain; rm a/secret
+    lines = as_native(place, work, TREE + LIST + """
+mkdir out; rsync -aHS a out/; same out
+mkdir out; rsync -aH a out/; echo more >>a/plain; rm a/secret
 rsync -aH --delete -i a out/ | sort; same out
-""").ok()
-    assert got.out.splitlines()[0] == "same" and got.out.splitlines()[-1] == "same", str(got)
+""")
+    assert lines[0] == "same" and lines[-1] == "same"
 
 
 # ---- openssl, java and what else starts large programs ----
@@ -354,7 +360,7 @@ public class Hello {
     public static void main(String[] a) throws Exception {
         ExecutorService pool = Executors.newFixedThreadPool(4);
         int sum = 0;
-        for (Future<Integer> f : pool.invokeAll(java.util.Collections.nCopies(20, () -> 2))) sum += f.get();
+        for (Future<Integer> f : pool.invokeAll(java.util.Collections.<Callable<Integer>>nCopies(20, () -> 2))) sum += f.get();
         pool.shutdown();
         Path p = Files.createTempFile("x", ".txt");
         Files.writeString(p, "hello");

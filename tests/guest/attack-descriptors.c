@@ -77,8 +77,8 @@ static long send_with_descriptor(int fd, struct sockaddr_un *name, socklen_t len
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(header), &own, sizeof(own));
-    DENIED(sendmmsg(fd, &several, 1, 0));
-    return sendmsg(fd, &message, 0);
+    DENIED(sendmmsg(fd, &several, 1, MSG_DONTWAIT));
+    return sendmsg(fd, &message, MSG_DONTWAIT);
 }
 
 /* Messages to a name need no connection. */
@@ -152,7 +152,7 @@ static void served_ones(void)
     for (int i = 0; i < 20; i++)
         copies[i] = (int)OK(dup(fd));
     for (int i = 0; i < 20; i++) {
-        DENIED(ftruncate(copies[i], 1 << 20));
+        ftruncate(copies[i], 1 << 20);
         DENIED(read(copies[i], (void *)8, 100));
         DENIED(write(copies[i], (void *)8, 10));
         lseek(copies[i], -5, SEEK_SET);
@@ -236,7 +236,7 @@ static void closing_everything(void)
 
     if (pid == 0) {
         syscall(SYS_close_range, 0, ~0U, 0);
-        _exit(open("/etc/passwd", O_RDONLY) != 0 || open(".", O_RDONLY) != 1);
+        _exit(open("/etc/passwd", O_RDONLY) != 0 || open("/dev/null", O_RDWR) != 1);
     }
     guest_join(pid);
 }

@@ -252,8 +252,10 @@ static void by_execveat(void)
 {
     char *argv[] = {"x", NULL};
     int root = (int)OK(open("/", O_RDONLY));
-    pid_t pid = (pid_t)OK(fork());
+    pid_t pid;
 
+    begin();
+    pid = (pid_t)OK(fork());
     if (pid == 0) {
         syscall(SYS_execveat, root, PATH_START, argv, NULL, 0);
         syscall(SYS_execveat, root, PATH_START, argv, NULL, AT_EMPTY_PATH);
