@@ -18,6 +18,9 @@
 #include "base/io.h"
 #include "launch/launch-internal.h"
 
+/* 64 for the window of kernel-served descriptors, the rest for the program. */
+#define OPEN_FILES_NEEDED 128
+
 static int write_text(const char *directory, const char *file, const char *text)
 {
     char path[512];
@@ -183,25 +186,40 @@ static int hold_memory(const struct pk_limits *limits, struct limits_holder *hol
     return 0;
 }
 
-/* Files in memory hold a descriptor of the process kernel each; the guest keeps the user's limit.
+/*
+ * Files in memory hold a descriptor of the process kernel each. The guest keeps the user's limit,
+ * unless that leaves no room for the window of kernel-served descriptors.
  */
-static void raise_open_files(struct limits_holder *holder)
+static int raise_open_files(struct limits_holder *holder, struct base_error *error)
 {
+    struct rlimit *guest = &holder->open_files;
     struct rlimit raised;
 
-    getrlimit(RLIMIT_NOFILE, &holder->open_files);
-    raised = holder->open_files;
+    if (getrlimit(RLIMIT_NOFILE, guest) < 0)
+        return base_fail(error, errno, NULL, "cannot read the limit on open files");
+    if (guest->rlim_max < OPEN_FILES_NEEDED)
+        return base_fail(error, EMFILE, "raise it: ulimit -Hn 1024",
+                         "the hard limit on open files is %llu, and at least %d are needed",
+                         (unsigned long long)guest->rlim_max, OPEN_FILES_NEEDED);
+    if (guest->rlim_cur < OPEN_FILES_NEEDED)
+        guest->rlim_cur = OPEN_FILES_NEEDED;
+    raised = *guest;
     raised.rlim_cur = raised.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &raised);
+    return setrlimit(RLIMIT_NOFILE, &raised) < 0 ? -errno : 0;
 }
 
 int limits_prepare(const struct pk_limits *limits, struct limits_holder *holder,
                    struct base_error *error)
 {
-    int r = 0;
+    int r;
 
     *holder = (struct limits_holder){.limits = *limits};
-    raise_open_files(holder);
+    r = raise_open_files(holder, error);
+    if (r < 0)
+        return r;
+    if (limits->open_files && limits->open_files < OPEN_FILES_NEEDED)
+        return base_fail(error, EINVAL, "allow more with --limit files=N",
+                         "a program needs at least %d open files", OPEN_FILES_NEEDED);
     if ((limits->memory || limits->pids) && hold_unified(limits, holder) < 0) {
         r = hold_pids(limits, holder, error);
         if (r == 0)
