@@ -1,6 +1,9 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cli/cli.h"
@@ -83,7 +86,31 @@ static bool asks_for_help(int argc, char **argv)
     return argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
 }
 
-int main(int argc, char **argv)
+/*
+ * Of a closed standard stream, the number would go to the next descriptor we open, and what we
+ * print would go there, too. The program still starts without it: close-on-exec.
+ */
+static void occupy_standard_streams(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* Output that could not be written is no success. */
+static int flush_output(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    fprintf(stderr, "cerebro: cannot write the output: %s\n", strerror(errno));
+    return status ? status : 1;
+}
+
+static int dispatch(int argc, char **argv)
 {
     const struct cli_command *command;
 
@@ -107,4 +134,10 @@ int main(int argc, char **argv)
         return 0;
     }
     return command->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    occupy_standard_streams();
+    return flush_output(dispatch(argc, argv));
 }

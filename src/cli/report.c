@@ -172,6 +172,63 @@ static void add_stats_json(struct strbuf *out, const struct pk_stats *stats)
     strbuf_add_string(out, "]}");
 }
 
+/* ---- limits ---- */
+
+static const char *format_limit(const struct launch_breach *breach, char text[32])
+{
+    static const char units[] = "KMGT";
+    uint64_t value = breach->limit;
+    int unit = -1;
+
+    while (units[unit + 1] && value % 1024 == 0 && value) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(text, 32, unit < 0 ? "%" PRIu64 : "%" PRIu64 "%c", value, unit < 0 ? 0 : units[unit]);
+    return text;
+}
+
+/* What happened to the program, and so what the number of times counts. */
+static const char *breach_text(const struct launch_breach *breach)
+{
+    static const struct {
+        const char *name, *text;
+    } texts[] = {{"memory", "processes killed"},
+                 {"pids", "new processes refused"},
+                 {"files", "descriptors refused"},
+                 {"cpu", "processes ended by SIGXCPU"},
+                 {"fsize", "writes refused or ended by SIGXFSZ"}};
+
+    for (size_t i = 0; i < array_length(texts); i++)
+        if (strcmp(texts[i].name, breach->name) == 0)
+            return texts[i].text;
+    return "times";
+}
+
+static void print_breaches(const struct launch_result *result)
+{
+    for (unsigned i = 0; i < result->breach_count; i++) {
+        const struct launch_breach *breach = &result->breaches[i];
+        char limit[32];
+
+        format_limit(breach, limit);
+        fprintf(stderr, "cerebro: limit reached: %s %s (%s: %" PRIu64 "); to allow more: --limit %s=N\n",
+                breach->name, limit, breach_text(breach), breach->times, breach->name);
+    }
+}
+
+static void add_breaches_json(struct strbuf *out, const struct launch_result *result)
+{
+    strbuf_add_string(out, ",\"limits_reached\":[");
+    for (unsigned i = 0; i < result->breach_count; i++) {
+        const struct launch_breach *breach = &result->breaches[i];
+
+        strbuf_addf(out, "%s{\"name\":\"%s\",\"limit\":%" PRIu64 ",\"times\":%" PRIu64 "}",
+                    i ? "," : "", breach->name, breach->limit, breach->times);
+    }
+    strbuf_add_string(out, "]");
+}
+
 /* ---- the end ---- */
 
 static void add_diff_json(struct strbuf *out, struct vfs_fs *overlay)
@@ -195,6 +252,7 @@ static void print_json(const struct report *report, struct pk_kernel *kernel,
                 result->exit_status, WIFSIGNALED(status) ? WTERMSIG(status) : 0,
                 (double)result->duration_ns / 1e6);
     strbuf_addf(&out, ",\"denials\":[%s]", strbuf_text(&report->denials));
+    add_breaches_json(&out, result);
     if (report->options->launch.stats)
         add_stats_json(&out, &kernel->stats);
     if (report->options->diff)
@@ -221,6 +279,8 @@ static void on_report(void *user, struct pk_kernel *kernel, struct vfs_fs *overl
         print_json(report, kernel, overlay, result);
         return;
     }
+    if (!report->options->quiet)
+        print_breaches(result);
     if (report->options->diff)
         print_diff(overlay);
     if (report->options->launch.stats)

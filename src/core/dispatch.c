@@ -70,6 +70,8 @@ static void count_call(struct pk_request *request, int64_t result, uint64_t elap
     struct pk_call_stats *call;
 
     stats->syscalls_intercepted++;
+    stats->too_many_files += result == -EMFILE;
+    stats->too_large_files += result == -EFBIG;
     if (request->nr < 0 || request->nr >= PK_NR_LIMIT)
         return;
     call = &stats->calls[request->nr];

@@ -11,11 +11,15 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "launch/launch-internal.h"
+
+#define REAPER_PAUSE_NS 1000000
+#define REAPER_PAUSES   3000
 
 /* What the supervisor reports through the pipe: first the pid, at the end the outcome. */
 struct outcome {
@@ -46,6 +50,17 @@ static void forward_signal(int number)
     else
         signal_targets.pending = number;
     errno = saved;
+}
+
+/*
+ * What the keyboard sends reaches the program by itself, which is in the same group; what a process
+ * sends to us is meant for the program.
+ */
+static void forward_from_process(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    if (info->si_code <= 0 || signal_targets.guest == 0)
+        forward_signal(number);
 }
 
 static void stop_supervisor(int number)
@@ -118,10 +133,24 @@ static void wait_for_start(int report_fd)
         kill(pid, signal_targets.pending);
 }
 
-/* The supervisor died without a word: nothing of the guest may live on. */
-static int bury(int wait_status, struct launch_result *ret_result, struct base_error *error)
+/*
+ * The reaper, our child now, ends the tree and then itself. Killing it instead would leave nobody to
+ * do that if we were killed in turn. It is done within milliseconds.
+ */
+static void wait_for_reaper(void)
 {
+    struct timespec pause = {.tv_nsec = REAPER_PAUSE_NS};
+
+    for (int i = 0; i < REAPER_PAUSES && waitpid(-1, NULL, WNOHANG | __WALL) >= 0; i++)
+        nanosleep(&pause, NULL);
+}
+
+/* The supervisor died without a word: nothing of the guest may live on. */
+static int bury(pid_t supervisor, int wait_status, struct launch_result *ret_result, struct base_error *error)
+{
+    wait_for_reaper();
     trap_kill_descendants();
+    limits_forget(supervisor);
     ret_result->exit_status = LAUNCH_EXIT_FAILED;
     if (WIFSIGNALED(wait_status))
         return base_fail(error, ECONNABORTED, "the program was killed with it; run it again",
@@ -143,7 +172,7 @@ static int wait_for_end(pid_t supervisor, int report_fd, struct launch_result *r
     while (waitpid(supervisor, &wait_status, 0) < 0 && errno == EINTR)
         ;
     if (r < 0)
-        return bury(wait_status, ret_result, error);
+        return bury(supervisor, wait_status, ret_result, error);
     *ret_result = outcome.result;
     if (error && outcome.error < 0)
         *error = outcome.details;
@@ -173,9 +202,12 @@ static void terminal_restore(const struct terminal *terminal)
 
 static void front_signals(void)
 {
-    /* The terminal sends these to the guest itself, which is in the same group. */
-    handle(SIGINT, SIG_IGN);
-    handle(SIGQUIT, SIG_IGN);
+    struct sigaction action = {.sa_sigaction = forward_from_process,
+                               .sa_flags = SA_RESTART | SA_SIGINFO};
+
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGQUIT, &action, NULL);
     for (size_t i = 0; i < array_length(forwarded); i++)
         handle(forwarded[i], forward_signal);
 }

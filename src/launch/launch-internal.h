@@ -48,5 +48,19 @@ int limits_prepare(const struct pk_limits *limits, struct limits_holder *holder,
  */
 int limits_enter(void *user);
 
-/* Removes the cgroups; the guest must be gone. */
+/* Removes the cgroups; the guest must be gone. Async-signal-safe. */
 void limits_release(struct limits_holder *holder);
+
+/* limits_release() in the form of trap_start.clean_up. */
+void limits_clean_up(void *user);
+
+/* Removes the cgroups of a supervisor that was killed before it could. */
+void limits_forget(pid_t supervisor);
+
+/*
+ * Finds out which limits the tree ran into: from the cgroups' counters, from what was answered, and
+ * from how the first process ended. Without a cgroup a breach of memory or pids is not noticed: the
+ * host counts them nowhere.
+ */
+void limits_find_breaches(const struct limits_holder *holder, const struct pk_stats *stats,
+                          struct launch_result *result);

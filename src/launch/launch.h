@@ -57,12 +57,23 @@ struct launch_options {
     const char *without;     /* host features to do without, for tests: "send,journal,sync" */
 };
 
+/* A limit that the program ran into. */
+struct launch_breach {
+    char name[8];   /* as --limit names it */
+    uint64_t limit; /* in its unit: bytes, seconds or a number */
+    uint64_t times; /* how often */
+};
+
+#define LAUNCH_BREACHES_MAX 5
+
 /* Why and how it ended. */
 struct launch_result {
     int wait_status; /* of the first process, as waitpid gives it; valid when `ran` */
     bool ran;
     int exit_status; /* for the shell */
     uint64_t duration_ns;
+    struct launch_breach breaches[LAUNCH_BREACHES_MAX];
+    unsigned breach_count;
 };
 
 /*

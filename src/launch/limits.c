@@ -21,6 +21,8 @@
 /* 64 for the window of kernel-served descriptors, the rest for the program. */
 #define OPEN_FILES_NEEDED 128
 
+#define CGROUPS "/sys/fs/cgroup"
+
 static int write_text(const char *directory, const char *file, const char *text)
 {
     char path[512];
@@ -65,18 +67,30 @@ static int own_group(const char *controller, char *path, size_t size)
     return -ENOENT;
 }
 
-static int make_group(const char *mount, const char *controller, char *ret_path, size_t size)
+/* The group of a supervisor: below its own one, which is the front's, too. */
+static int group_path(const char *mount, const char *controller, pid_t supervisor, char *path,
+                      size_t size)
 {
     char own[128];
-    char path[256];
     int r = own_group(controller, own, sizeof(own));
 
     if (r < 0)
         return r;
-    if (snprintf(path, sizeof(path), "%s%s/cerebro-%d", mount, strcmp(own, "/") ? own : "",
-                 getpid()) >= (int)sizeof(path))
+    if (snprintf(path, size, "%s%s/cerebro-%d", mount, strcmp(own, "/") ? own : "", supervisor) >=
+        (int)size)
         return -ENAMETOOLONG;
-    if (mkdir(path, 0755) < 0)
+    return 0;
+}
+
+static int make_group(const char *mount, const char *controller, char *ret_path, size_t size)
+{
+    char path[256];
+    int r = group_path(mount, controller, getpid(), path, sizeof(path));
+
+    if (r < 0)
+        return r;
+    /* One of that name belongs to a dead process: empty, so it can go. */
+    if (mkdir(path, 0755) < 0 && (errno != EEXIST || rmdir(path) < 0 || mkdir(path, 0755) < 0))
         return -errno;
     snprintf(ret_path, size, "%s", path);
     return 0;
@@ -91,8 +105,12 @@ static int enter_group(const char *path)
 static int hold_unified(const struct pk_limits *limits, struct limits_holder *holder)
 {
     char *path = holder->cgroups[0];
-    int r = make_group("/sys/fs/cgroup", "", path, sizeof(holder->cgroups[0]));
+    int r;
 
+    /* Where it is mounted elsewhere (hybrid hosts), the v1 hierarchies have the controllers. */
+    if (access(CGROUPS "/cgroup.controllers", F_OK) < 0)
+        return -ENOENT;
+    r = make_group(CGROUPS, "", path, sizeof(holder->cgroups[0]));
     if (r < 0)
         return r;
     if (limits->memory)
@@ -117,7 +135,7 @@ static int hold_controller(const char *controller, const char *file, uint64_t li
 
     if (limit == 0)
         return 0;
-    snprintf(mount, sizeof(mount), "/sys/fs/cgroup/%s", controller);
+    snprintf(mount, sizeof(mount), CGROUPS "/%s", controller);
     r = make_group(mount, controller, path, size);
     if (r == 0)
         r = write_number(path, file, limit);
@@ -128,19 +146,47 @@ static int hold_controller(const char *controller, const char *file, uint64_t li
     return r;
 }
 
-static int set_rlimit(int resource, uint64_t value)
+static int set_rlimits(int resource, uint64_t soft, uint64_t hard)
 {
     struct rlimit limit;
 
-    if (value == 0)
+    if (soft == 0)
         return 0;
     if (getrlimit(resource, &limit) < 0)
         return -errno;
-    if (limit.rlim_max != RLIM_INFINITY && value > limit.rlim_max)
-        value = limit.rlim_max;
-    limit.rlim_cur = value;
-    limit.rlim_max = value;
+    if (limit.rlim_max == RLIM_INFINITY || hard < limit.rlim_max)
+        limit.rlim_max = hard;
+    limit.rlim_cur = soft < limit.rlim_max ? soft : limit.rlim_max;
     return setrlimit(resource, &limit) < 0 ? -errno : 0;
+}
+
+static int set_rlimit(int resource, uint64_t value)
+{
+    return set_rlimits(resource, value, value);
+}
+
+/* SIGXCPU comes first, so that a program can end in its own way; SIGKILL a second later. */
+static int set_cpu_limit(uint64_t seconds)
+{
+    return set_rlimits(RLIMIT_CPU, seconds, seconds + 1);
+}
+
+/* Threads of a process of this user. The owner of /proc/PID says less: see PR_SET_DUMPABLE. */
+static uint64_t threads_if_ours(const char *pid)
+{
+    cleanup_strbuf struct strbuf text = {0};
+    char path[300];
+    const char *uid;
+    const char *threads;
+
+    snprintf(path, sizeof(path), "/proc/%s/status", pid);
+    if (io_read_file(AT_FDCWD, path, 8192, &text) < 0)
+        return 0;
+    uid = strstr(strbuf_text(&text), "\nUid:");
+    threads = strstr(strbuf_text(&text), "\nThreads:");
+    if (uid == NULL || threads == NULL || strtoul(uid + 5, NULL, 10) != getuid())
+        return 0;
+    return strtoul(threads + 9, NULL, 10);
 }
 
 /* How many threads this user has already: RLIMIT_NPROC counts them all. */
@@ -151,14 +197,8 @@ static uint64_t threads_of_user(void)
     uint64_t count = 0;
 
     while (proc && (entry = readdir(proc))) {
-        struct stat stat_buf;
-        char path[300];
-
-        if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
-            continue;
-        snprintf(path, sizeof(path), "/proc/%s/task", entry->d_name);
-        if (stat(path, &stat_buf) == 0 && stat_buf.st_uid == geteuid())
-            count += stat_buf.st_nlink - 2;
+        if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9')
+            count += threads_if_ours(entry->d_name);
     }
     return count;
 }
@@ -245,7 +285,7 @@ int limits_enter(void *user)
     if (r == 0)
         r = set_rlimit(RLIMIT_DATA, holder->data_limit);
     if (r == 0)
-        r = set_rlimit(RLIMIT_CPU, holder->limits.cpu_seconds);
+        r = set_cpu_limit(holder->limits.cpu_seconds);
     if (r == 0)
         r = set_rlimit(RLIMIT_FSIZE, holder->limits.file_size);
     if (r == 0 && setrlimit(RLIMIT_NOFILE, &holder->open_files) < 0)
@@ -262,4 +302,23 @@ void limits_release(struct limits_holder *holder)
             rmdir(holder->cgroups[i]);
             holder->cgroups[i][0] = '\0';
         }
+}
+
+void limits_clean_up(void *user)
+{
+    limits_release(user);
+}
+
+void limits_forget(pid_t supervisor)
+{
+    static const struct {
+        const char *mount, *controller;
+    } hierarchies[] = {
+        {CGROUPS, ""}, {CGROUPS "/pids", "pids"}, {CGROUPS "/memory", "memory"}};
+    char path[256];
+
+    for (size_t i = 0; i < array_length(hierarchies); i++)
+        if (group_path(hierarchies[i].mount, hierarchies[i].controller, supervisor, path,
+                       sizeof(path)) == 0)
+            rmdir(path);
 }

@@ -30,7 +30,8 @@ struct run {
     struct trap *trap;
     struct limits_holder limits;
     char loader[PATH_MAX];
-    mode_t mask; /* of the user, for the guest; ours is 0 */
+    sigset_t ignored; /* signals that the user has ignored, for the guest */
+    mode_t mask;      /* of the user, for the guest; ours is 0 */
 };
 
 static void set_identity(struct pk_config *config, const struct launch_options *options)
@@ -102,15 +103,18 @@ static int prepare_host(struct run *run)
     return r;
 }
 
-static int prepare_kernel(struct run *run)
+static int make_kernel(struct run *run)
 {
     struct pk_config config;
-    int r;
 
     make_config(run->options, &config);
-    r = pk_kernel_new(&config, &run->hooks->sink, &run->kernel, run->error);
-    if (r == 0)
-        r = vfs_new(run->kernel, &run->vfs);
+    return pk_kernel_new(&config, &run->hooks->sink, &run->kernel, run->error);
+}
+
+static int prepare_names(struct run *run)
+{
+    int r = vfs_new(run->kernel, &run->vfs);
+
     if (r == 0)
         r = view_build(run->vfs, run->options, &run->overlay, run->error);
     if (r == 0)
@@ -166,40 +170,52 @@ static int explain(struct run *run, int failure)
     return failure;
 }
 
-static int start_guest(struct run *run, pid_t process_group, int *ret_exit_status)
+/* The processes of the tree come up while names and program are prepared. */
+static int begin_guest(struct run *run, pid_t process_group)
+{
+    struct trap_start start = {.loader_path = run->loader,
+                               .argv = run->options->argv,
+                               .envp = run->options->envp,
+                               .process_group = process_group,
+                               .walls = !run->options->no_walls,
+                               .ignored =
+                                   run->options->ignored ? run->options->ignored : &run->ignored,
+                               .wait_for_all = run->options->wait_for_all,
+                               .prepare = limits_enter,
+                               .clean_up = limits_clean_up,
+                               .prepare_user = &run->limits};
+    int r;
+
+    signals_ignored(&run->ignored);
+    run->kernel->window_base = window_base(run);
+    r = trap_begin(run->kernel, &run->features, &start, &run->trap, run->error);
+    return r < 0 ? explain(run, r) : 0;
+}
+
+static int start_guest(struct run *run, int *ret_exit_status)
 {
     struct pk_kernel *kernel = run->kernel;
     struct vfs_actor actor = {.identity = &kernel->config.identity, .mask = run->mask};
     cleanup_place struct vfs_place *root = vfs_root(run->vfs);
     cleanup_place struct vfs_place *cwd = NULL;
     struct pk_context draft = {.mask = run->mask, .identity = kernel->config.identity};
-    sigset_t ignored;
-    struct trap_start start = {.loader_path = run->loader,
-                               .argv = run->options->argv,
-                               .envp = run->options->envp,
-                               .process_group = process_group,
-                               .walls = !run->options->no_walls,
-                               .ignored = run->options->ignored ? run->options->ignored : &ignored,
-                               .wait_for_all = run->options->wait_for_all,
-                               .prepare = limits_enter,
-                               .prepare_user = &run->limits};
+    const struct pk_context *context;
+    struct pk_exec_plan *plan;
     int r = find_cwd(run, &actor, root, &cwd);
 
     if (r < 0)
         return r;
-    signals_ignored(&ignored);
-    kernel->window_base = window_base(run);
     draft.root = root;
     draft.cwd = cwd;
-    r = program_find(kernel, run->options, &draft, &start.plan, ret_exit_status, run->error);
+    r = program_find(kernel, run->options, &draft, &plan, ret_exit_status, run->error);
     if (r < 0)
         return r;
-    r = linux_first_context(kernel, root, cwd, run->mask, start.plan, &start.context);
+    r = linux_first_context(kernel, root, cwd, run->mask, plan, &context);
     if (r < 0) {
-        pk_exec_plan_free(start.plan);
+        pk_exec_plan_free(plan);
         return base_fail(run->error, r, NULL, "cannot prepare the program: %s", strerror(-r));
     }
-    r = trap_new(kernel, &run->features, &start, &run->trap, run->error);
+    r = trap_complete(run->trap, plan, context, run->error);
     return r < 0 ? explain(run, r) : 0;
 }
 
@@ -209,6 +225,7 @@ static void conclude(struct run *run, struct launch_result *result)
 
     result->ran = true;
     result->exit_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    limits_find_breaches(&run->limits, &run->kernel->stats, result);
     if (run->hooks->report)
         run->hooks->report(run->hooks->user, run->kernel, run->overlay, result);
 }
@@ -234,9 +251,13 @@ int launch_supervise(const struct launch_options *options, const struct launch_h
     int r = prepare_host(&run);
 
     if (r == 0)
-        r = prepare_kernel(&run);
+        r = make_kernel(&run);
     if (r == 0)
-        r = start_guest(&run, process_group, &result.exit_status);
+        r = begin_guest(&run, process_group);
+    if (r == 0)
+        r = prepare_names(&run);
+    if (r == 0)
+        r = start_guest(&run, &result.exit_status);
     if (r == 0) {
         if (started)
             started(started_user, run.kernel->root_pid, run.trap);

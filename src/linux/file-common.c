@@ -41,12 +41,8 @@ int file_resolve_or_null(struct pk_request *request, int dirfd, uint64_t path, u
 int file_get_open_fd(struct pk_request *request, int fd)
 {
     int ours = pk_get_fd(request, fd);
-    int flags;
 
-    if (ours < 0)
-        return ours;
-    flags = fcntl(ours, F_GETFL);
-    if (flags >= 0 && !(flags & O_PATH))
+    if (ours < 0 || !vfs_is_path_only(request->kernel->vfs, ours))
         return ours;
     base_close(ours);
     return -EBADF;

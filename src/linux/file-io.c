@@ -30,13 +30,6 @@ static int find_handle(struct pk_request *request, int fd, struct vfs_handle **r
     return *ret_handle != NULL;
 }
 
-static bool is_path_only(int fd)
-{
-    int flags = fcntl(fd, F_GETFL);
-
-    return flags < 0 || flags & O_PATH;
-}
-
 static struct pk_answer serve_on(struct pk_request *request, int fd)
 {
     cleanup_close int ours = -1;
@@ -45,7 +38,7 @@ static struct pk_answer serve_on(struct pk_request *request, int fd)
 
     if (r <= 0)
         return r < 0 ? pk_error(r) : pk_native();
-    if (is_path_only(ours))
+    if (vfs_is_path_only(request->kernel->vfs, ours))
         return pk_error(-EBADF);
     return vfs_handle_call(handle, request, ours);
 }

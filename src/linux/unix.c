@@ -177,23 +177,14 @@ static struct pk_answer wait_for_listener(struct pk_request *request, int fd,
 {
     cleanup_close int ours = fd;
     struct net_address address = {.local.sun_family = AF_UNIX};
-    struct vfs_opened opened = {.fd = -1};
+    cleanup_close int path = vfs_open_own_path(place, actor);
     struct stat stat;
-    struct vfs_walk walk = {.actor = actor,
-                            .root = request->context->root,
-                            .base = place,
-                            .path = "",
-                            .flags = VFS_EMPTY_PATH};
 
-    if (vfs_open(request->kernel->vfs, &walk, O_PATH | O_CLOEXEC, 0, &opened) < 0)
+    if (path < 0 || fstat(path, &stat) < 0 || !S_ISSOCK(stat.st_mode))
         return pk_error(-EAGAIN);
-    if (fstat(opened.fd, &stat) < 0 || !S_ISSOCK(stat.st_mode)) {
-        base_close(opened.fd);
-        return pk_error(-EAGAIN);
-    }
-    io_fd_path(opened.fd, address.local.sun_path);
+    io_fd_path(path, address.local.sun_path);
     address.length = sizeof(address.local);
-    return net_connect_later(take_fd(&ours), opened.fd, &address);
+    return net_connect_later(take_fd(&ours), take_fd(&path), &address);
 }
 
 static struct pk_answer connect_path(struct pk_request *request, int fd,

@@ -25,17 +25,6 @@ static _Noreturn void fail(const struct child_plan *plan, enum child_stage stage
     _exit(127);
 }
 
-/* The context id travels in a limit that the host ignores; see core/context.h. */
-static int set_context(uint64_t id)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_LOCKS, &limit) < 0)
-        return -errno;
-    limit.rlim_cur = id;
-    return setrlimit(RLIMIT_LOCKS, &limit) < 0 ? -errno : 0;
-}
-
 static void set_signals(const struct child_plan *plan)
 {
     const sigset_t *ignored = plan->start->ignored;
@@ -78,14 +67,9 @@ static int drop_capabilities(void)
 
 static int set_up(const struct child_plan *plan)
 {
-    int r;
-
     /* A group that has ended in the meantime is no reason to fail: then a new one will do. */
     if (setpgid(0, plan->start->process_group) < 0)
         setpgid(0, 0);
-    r = set_context(plan->context_id);
-    if (r < 0)
-        return r;
     set_signals(plan);
     /* The supervisor takes over the listener from outside, as a tracer would. */
     if (prctl(PR_SET_DUMPABLE, 1) < 0 || chdir("/") < 0)

@@ -150,5 +150,7 @@ void reaper_main(struct child_plan *plan)
     reap_to_the_end(plan, first);
     kill_descendants(plan->proc_fd);
     loader_file_remove(plan->loader_path, plan->loader_dir);
+    if (getppid() != plan->supervisor && plan->start->clean_up)
+        plan->start->clean_up(plan->start->prepare_user);
     _exit(0);
 }

@@ -34,8 +34,9 @@
 /* Everything of a start that is needed until the first process runs. */
 struct starting {
     struct trap *trap;
-    const struct trap_start *start;
+    struct trap_start start; /* a copy */
     struct base_error *error;
+    const struct pk_context *context;
     struct trap_walls walls;
     struct sock_fprog program;
     struct child_plan plan;
@@ -130,7 +131,7 @@ static unsigned filter_flags(const struct trap_features *features)
 static void fill_plan(struct starting *starting, int link_fd, int status_fd, int proc_fd)
 {
     struct trap *trap = starting->trap;
-    const struct trap_start *start = starting->start;
+    const struct trap_start *start = &starting->start;
 
     starting->plan = (struct child_plan){
         .start = start,
@@ -138,7 +139,6 @@ static void fill_plan(struct starting *starting, int link_fd, int status_fd, int
         .walls = &starting->walls,
         .loader_path = trap->loader_path,
         .loader_dir = trap->loader_dir,
-        .context_id = start->context->id,
         .mask = start->mask ? *start->mask : trap->old_mask,
         .filter_flags = filter_flags(&trap->features),
         .loader_fd = trap->loader_fd,
@@ -310,6 +310,10 @@ static int meet_first(struct starting *starting)
     if (r < 0)
         return base_fail(starting->error, r, "see: cerebro doctor",
                          "cannot read the first process' memory: %s", strerror(-r));
+    r = pk_context_tag(report.pid, starting->context->id);
+    if (r < 0)
+        return base_fail(starting->error, r, "see: cerebro doctor",
+                         "cannot mark the first process: %s", strerror(-r));
     trap->kernel->root_pid = report.pid;
     r = pending_add(trap, report.pid, report.pid, take_ptr(starting->exec_plan));
     if (r < 0)
@@ -380,9 +384,7 @@ static int start_processes(struct starting *starting)
 
     tell_isolation(starting, walls->namespaces, walls->unix_isolated);
     r = build_filter(starting);
-    if (r == 0)
-        r = start_reaper(starting);
-    return r < 0 ? r : meet_first(starting);
+    return r < 0 ? r : start_reaper(starting);
 }
 
 /* A probe cannot foresee everything: what only failed to be walled in starts without namespaces. */
@@ -391,7 +393,7 @@ static bool give_up_namespaces(struct starting *starting)
     struct trap *trap = starting->trap;
 
     if (starting->failed_stage != CHILD_WALLS || !starting->walls.namespaces ||
-        starting->start->require_walls)
+        starting->start.require_walls)
         return false;
     end_tree(trap);
     base_close(take_fd(&trap->status_fd));
@@ -411,41 +413,98 @@ static bool give_up_namespaces(struct starting *starting)
 
 static int start_all(struct starting *starting)
 {
-    int r = loader_file_open(starting->trap, starting->start->loader_path, starting->error);
+    int r = loader_file_open(starting->trap, starting->start.loader_path, starting->error);
 
     if (r == 0)
-        r = walls_plan(starting->trap, starting->start, &starting->walls, starting->error);
-    if (r == 0)
+        r = walls_plan(starting->trap, &starting->start, &starting->walls, starting->error);
+    return r < 0 ? r : start_processes(starting);
+}
+
+static void starting_free(struct starting *starting)
+{
+    if (starting == NULL)
+        return;
+    walls_release(&starting->walls);
+    filter_free(&starting->program);
+    base_close(starting->link_fd);
+    pk_exec_plan_free(starting->exec_plan);
+    free(starting);
+}
+
+static struct starting *starting_new(struct pk_kernel *kernel, const struct trap_features *features,
+                                     const struct trap_start *start, struct base_error *error)
+{
+    struct starting *starting = calloc(1, sizeof(*starting));
+
+    if (starting == NULL)
+        return NULL;
+    *starting = (struct starting){.start = *start,
+                                  .error = error,
+                                  .walls = {.landlock_ruleset = -1},
+                                  .link_fd = -1,
+                                  .failed_stage = -1,
+                                  .ipc_isolated = kernel->config.ipc_isolated,
+                                  .unix_isolated = kernel->config.unix_isolated};
+    starting->trap = allocate(kernel, features);
+    if (starting->trap == NULL) {
+        free(starting);
+        return NULL;
+    }
+    starting->trap->starting = starting;
+    return starting;
+}
+
+int trap_begin(struct pk_kernel *kernel, const struct trap_features *features,
+               const struct trap_start *start, struct trap **ret_trap, struct base_error *error)
+{
+    struct starting *starting = starting_new(kernel, features, start, error);
+    int r;
+
+    if (starting == NULL)
+        return base_fail(error, ENOMEM, NULL, "no memory to start the program");
+    r = start_all(starting);
+    if (r < 0)
+        trap_free(starting->trap);
+    else
+        *ret_trap = starting->trap;
+    return r;
+}
+
+int trap_complete(struct trap *trap, struct pk_exec_plan *plan, const struct pk_context *context,
+                  struct base_error *error)
+{
+    struct starting *starting = trap->starting;
+    int r;
+
+    starting->exec_plan = plan;
+    starting->context = context;
+    starting->error = error;
+    r = meet_first(starting);
+    if (r < 0 && give_up_namespaces(starting)) {
         r = start_processes(starting);
-    if (r < 0 && give_up_namespaces(starting))
-        r = start_processes(starting);
+        if (r == 0)
+            r = meet_first(starting);
+    }
+    starting_free(starting);
+    trap->starting = NULL;
     return r;
 }
 
 int trap_new(struct pk_kernel *kernel, const struct trap_features *features,
              const struct trap_start *start, struct trap **ret_trap, struct base_error *error)
 {
-    struct starting starting = {.start = start,
-                                .error = error,
-                                .walls = {.landlock_ruleset = -1},
-                                .exec_plan = start->plan,
-                                .link_fd = -1,
-                                .failed_stage = -1,
-                                .ipc_isolated = kernel->config.ipc_isolated,
-                                .unix_isolated = kernel->config.unix_isolated};
-    int r;
+    struct trap *trap;
+    int r = trap_begin(kernel, features, start, &trap, error);
 
-    starting.trap = allocate(kernel, features);
-    r = starting.trap ? start_all(&starting)
-                      : base_fail(error, ENOMEM, NULL, "no memory to start the program");
-    walls_release(&starting.walls);
-    filter_free(&starting.program);
-    base_close(starting.link_fd);
-    pk_exec_plan_free(starting.exec_plan);
+    if (r < 0) {
+        pk_exec_plan_free(start->plan);
+        return r;
+    }
+    r = trap_complete(trap, start->plan, start->context, error);
     if (r < 0)
-        trap_free(starting.trap);
+        trap_free(trap);
     else
-        *ret_trap = starting.trap;
+        *ret_trap = trap;
     return r;
 }
 
@@ -453,6 +512,7 @@ void trap_free(struct trap *trap)
 {
     if (trap == NULL)
         return;
+    starting_free(trap->starting);
     placement_free(&trap->placement);
     end_tree(trap);
     park_stop(trap);

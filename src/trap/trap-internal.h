@@ -37,6 +37,7 @@ union trap_notice {
 };
 
 struct parking;
+struct starting;
 struct trap_walls;
 
 struct trap {
@@ -58,6 +59,7 @@ struct trap {
     atomic_bool tree_gone;   /* the status pipe has ended, seen by the parking thread */
 
     struct placement placement;
+    struct starting *starting; /* between trap_begin() and trap_complete() */
 
     struct map pending; /* (pid, token) -> struct pending_exec */
     size_t pending_sweep_at;
@@ -282,7 +284,6 @@ struct child_plan {
     const struct trap_walls *walls;
     const char *loader_path;
     const char *loader_dir;
-    uint64_t context_id;
     sigset_t mask;
     unsigned filter_flags;
     int loader_fd;

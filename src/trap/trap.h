@@ -108,13 +108,28 @@ struct trap_start {
      * Called in the first process before its filter is installed (limits, cgroups); may be NULL.
      * Async-signal-safe work only; a negative errno ends the start. */
     int (*prepare)(void *user);
+    /*
+     * Called in the reaper once the whole tree is gone, if this process died before: removes what
+     * outlives processes (cgroups). Same user pointer, as it was at the start; may be NULL.
+     */
+    void (*clean_up)(void *user);
     void *prepare_user;
 };
 
 /*
- * Starts the first guest process up to its loader: filter installed, listener taken over. Call it
- * on the thread that will run trap_run(). On failure no process is left.
+ * Starts the first guest process in two steps, so that its processes, walls and filter come up on
+ * another CPU while the caller prepares names and program. trap_begin() needs of `start` all but
+ * plan and context, and keeps a copy; argv, envp and prepare_user must stay until trap_complete().
+ * trap_complete() waits for the filter, takes over its listener and starts the loader; `plan` is
+ * consumed in every case. Both on the thread that will run trap_run(). After a failure of
+ * trap_begin() no process is left; after one of trap_complete() trap_free() sees to that.
  */
+int trap_begin(struct pk_kernel *kernel, const struct trap_features *features,
+               const struct trap_start *start, struct trap **ret_trap, struct base_error *error);
+int trap_complete(struct trap *trap, struct pk_exec_plan *plan, const struct pk_context *context,
+                  struct base_error *error);
+
+/* Both steps in one. On failure no process is left. */
 int trap_new(struct pk_kernel *kernel, const struct trap_features *features,
              const struct trap_start *start, struct trap **ret_trap, struct base_error *error);
 

