@@ -1,16 +1,17 @@
 /*
  * Running process kernels are found by looking: a supervisor is a process of that name whose
- * parent runs `cerebro`. So there is no register that could be left behind by a killed one.
+ * parent, the front, runs `cerebro` and whose child is a reaper, the parent of the first guest
+ * process. So there is no register that could be left behind by a killed one.
  */
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,13 +21,15 @@
 #include "cli/cli.h"
 
 #define SUPERVISOR_NAME "cerebro-kernel"
+#define REAPER_NAME     "cerebro-reaper"
+#define PROGRAM_NAME    "cerebro"
 
 static const char help[] =
     "usage: cerebro ps [--json]\n"
     "\n"
     "Lists the running process kernels that you can see: the kernel's process, the first process\n"
-    "of its guest, how long it runs, how many processes it has, their resident memory, and the\n"
-    "command.\n";
+    "of its guest, how long it runs, how many processes the guest has, their resident memory, and\n"
+    "the command.\n";
 
 struct process {
     pid_t pid;
@@ -34,7 +37,6 @@ struct process {
     char name[32];
     uint64_t start_ticks;
     uint64_t resident_pages;
-    uid_t uid;
 };
 
 struct table {
@@ -42,11 +44,28 @@ struct table {
     size_t count;
 };
 
+/* The owner of a process's files in /proc is root where it is not dumpable, so that is no answer.
+ */
+static bool read_uid(pid_t pid, uid_t *ret_uid)
+{
+    cleanup_strbuf struct strbuf text = {0};
+    const char *uid;
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/%d/status", pid);
+    if (io_read_file(AT_FDCWD, path, 8192, &text) < 0)
+        return false;
+    uid = strstr(strbuf_text(&text), "\nUid:");
+    if (uid == NULL)
+        return false;
+    *ret_uid = (uid_t)strtoul(uid + strlen("\nUid:"), NULL, 10);
+    return true;
+}
+
 /* Reads /proc/PID/stat: pid (name) state ppid ... 22: starttime ... 24: rss. */
 static bool read_process(pid_t pid, struct process *process)
 {
     cleanup_strbuf struct strbuf text = {0};
-    struct stat stat_buf;
     char path[64];
     const char *open_paren;
     const char *close_paren;
@@ -55,7 +74,7 @@ static bool read_process(pid_t pid, struct process *process)
     int parent;
 
     snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-    if (stat(path, &stat_buf) < 0 || io_read_file(AT_FDCWD, path, 4096, &text) < 0)
+    if (io_read_file(AT_FDCWD, path, 4096, &text) < 0)
         return false;
     open_paren = strchr(strbuf_text(&text), '(');
     close_paren = strrchr(strbuf_text(&text), ')');
@@ -66,11 +85,8 @@ static bool read_process(pid_t pid, struct process *process)
                "%*u %lld",
                &parent, &start, &resident) != 3)
         return false;
-    *process = (struct process){.pid = pid,
-                                .parent = parent,
-                                .start_ticks = start,
-                                .resident_pages = (uint64_t)resident,
-                                .uid = stat_buf.st_uid};
+    *process = (struct process){
+        .pid = pid, .parent = parent, .start_ticks = start, .resident_pages = (uint64_t)resident};
     snprintf(process->name, sizeof(process->name), "%.*s", (int)(close_paren - open_paren - 1),
              open_paren + 1);
     return true;
@@ -120,7 +136,8 @@ static bool descends_from(const struct table *table, const struct process *proce
 
 struct kernel_row {
     const struct process *supervisor;
-    pid_t guest; /* the oldest child */
+    uid_t uid;
+    pid_t guest; /* the first process: the reaper's oldest child */
     unsigned processes;
     uint64_t memory;
     double uptime;
@@ -151,32 +168,75 @@ static void read_command(pid_t pid, struct strbuf *ret_command)
     }
 }
 
-static void describe(const struct table *table, const struct process *supervisor,
-                     struct kernel_row *row)
+static const struct process *child_named(const struct table *table, pid_t parent, const char *name)
+{
+    for (size_t i = 0; i < table->count; i++)
+        if (table->rows[i].parent == parent && strcmp(table->rows[i].name, name) == 0)
+            return &table->rows[i];
+    return NULL;
+}
+
+/* An upgraded program is still what it was. Guests run the loader as far as the host knows. */
+static bool runs_cerebro(pid_t pid)
+{
+    char link[64];
+    char program[PATH_MAX];
+    const char *slash;
+    ssize_t length;
+
+    snprintf(link, sizeof(link), "/proc/%d/exe", pid);
+    length = readlink(link, program, sizeof(program) - 1);
+    if (length < 0)
+        return false;
+    program[length] = '\0';
+    slash = strrchr(program, '/');
+    return slash && (strcmp(slash + 1, PROGRAM_NAME) == 0 ||
+                     strcmp(slash + 1, PROGRAM_NAME " (deleted)") == 0);
+}
+
+/* A guest can give itself any name, but its parents cannot be read or run something else. */
+static const struct process *reaper_of(const struct table *table, const struct process *process)
+{
+    const struct process *front = find(table, process->parent);
+
+    if (strcmp(process->name, SUPERVISOR_NAME) != 0 || front == NULL ||
+        strcmp(front->name, REAPER_NAME) == 0 || !runs_cerebro(front->pid))
+        return NULL;
+    return child_named(table, process->pid, REAPER_NAME);
+}
+
+static void count_guests(const struct table *table, pid_t reaper, struct kernel_row *row)
 {
     uint64_t oldest = UINT64_MAX;
 
-    *row =
-        (struct kernel_row){.supervisor = supervisor, .uptime = uptime_of(supervisor->start_ticks)};
     for (size_t i = 0; i < table->count; i++) {
         const struct process *process = &table->rows[i];
 
-        if (!descends_from(table, process, supervisor->pid))
+        if (!descends_from(table, process, reaper))
             continue;
         row->processes++;
         row->memory += process->resident_pages * (uint64_t)sysconf(_SC_PAGESIZE);
-        if (process->parent == supervisor->pid && process->start_ticks < oldest) {
+        if (process->parent == reaper && process->start_ticks < oldest) {
             oldest = process->start_ticks;
             row->guest = process->pid;
         }
     }
-    read_command(supervisor->parent, &row->command);
 }
 
-static bool is_supervisor(const struct process *process)
+/* Fills in `row` when the process is the supervisor of a running guest. */
+static bool describe(const struct table *table, const struct process *process,
+                     struct kernel_row *row)
 {
-    return strcmp(process->name, SUPERVISOR_NAME) == 0 &&
-           (geteuid() == 0 || process->uid == geteuid() || process->uid == 0);
+    const struct process *reaper = reaper_of(table, process);
+
+    *row = (struct kernel_row){.supervisor = process, .uptime = uptime_of(process->start_ticks)};
+    if (reaper == NULL || !read_uid(process->pid, &row->uid))
+        return false;
+    count_guests(table, reaper->pid, row);
+    if (row->processes == 0)
+        return false;
+    read_command(process->parent, &row->command);
+    return true;
 }
 
 static void format_uptime(double seconds, char text[32])
@@ -189,12 +249,21 @@ static void format_uptime(double seconds, char text[32])
         snprintf(text, 32, "%lum%02lus", total / 60, total % 60);
 }
 
-static void print_row(const struct kernel_row *row)
+/* What somebody typed may hold bytes that would steer the terminal. */
+static void make_printable(struct strbuf *text)
+{
+    for (size_t i = 0; i < text->length; i++)
+        if (iscntrl((unsigned char)text->data[i]))
+            text->data[i] = '?';
+}
+
+static void print_row(struct kernel_row *row)
 {
     char memory[32];
     char uptime[32];
 
     format_uptime(row->uptime, uptime);
+    make_printable(&row->command);
     printf("%7d %7d %8s %6u %10s  %s\n", row->supervisor->pid, row->guest, uptime, row->processes,
            cli_format_size(row->memory, memory), strbuf_text(&row->command));
 }
@@ -204,8 +273,8 @@ static void add_json(struct strbuf *out, const struct kernel_row *row)
     strbuf_addf(out,
                 "%s{\"kernel\":%d,\"guest\":%d,\"uid\":%u,\"uptime_s\":%.1f,\"processes\":%u,"
                 "\"memory_bytes\":%" PRIu64 ",\"command\":\"",
-                out->length ? "," : "", row->supervisor->pid, row->guest, row->supervisor->uid,
-                row->uptime, row->processes, row->memory);
+                out->length ? "," : "", row->supervisor->pid, row->guest, row->uid, row->uptime,
+                row->processes, row->memory);
     strbuf_add_json(out, strbuf_text(&row->command));
     strbuf_add_string(out, "\"}");
 }
@@ -221,9 +290,8 @@ static int show(bool json)
     for (size_t i = 0; i < table.count; i++) {
         struct kernel_row row;
 
-        if (!is_supervisor(&table.rows[i]))
+        if (!describe(&table, &table.rows[i], &row))
             continue;
-        describe(&table, &table.rows[i], &row);
         if (json)
             add_json(&out, &row);
         else if (count++ == 0)

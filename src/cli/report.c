@@ -212,7 +212,8 @@ static void print_breaches(const struct launch_result *result)
         char limit[32];
 
         format_limit(breach, limit);
-        fprintf(stderr, "cerebro: limit reached: %s %s (%s: %" PRIu64 "); to allow more: --limit %s=N\n",
+        fprintf(stderr,
+                "cerebro: limit reached: %s %s (%s: %" PRIu64 "); to allow more: --limit %s=N\n",
                 breach->name, limit, breach_text(breach), breach->times, breach->name);
     }
 }
@@ -275,6 +276,9 @@ static void on_report(void *user, struct pk_kernel *kernel, struct vfs_fs *overl
 {
     struct report *report = user;
 
+    if (ferror(report->trace) && report->trace != stderr)
+        fprintf(stderr, "cerebro: the trace is incomplete: %s cannot be written\n",
+                report->options->trace_file);
     if (report->options->json) {
         print_json(report, kernel, overlay, result);
         return;

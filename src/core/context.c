@@ -110,6 +110,7 @@ int pk_context_adopt(struct pk_request *request, struct pk_context *context)
         return r;
     }
     request->context = context;
+    request->task->process->context_id = context->id;
     return 0;
 }
 

@@ -38,6 +38,31 @@ static struct pk_answer answer_without_handler(struct pk_request *request)
     return pk_error(-ENOSYS);
 }
 
+/* Numbers of threads cannot come round in this time, however fast a guest forks. */
+#define CHECK_AGAIN_NS 50000000UL
+
+/* Finds thread and context; a thread that has just been here is not asked for again. */
+static bool identify(struct pk_request *request, pid_t tid)
+{
+    struct pk_kernel *kernel = request->kernel;
+    struct pk_task *task = map_get(&kernel->tasks, (uint64_t)tid);
+    uint64_t now = io_now_ns();
+
+    if (task && now - task->checked_ns < CHECK_AGAIN_NS && task->process->context_id) {
+        request->task = task;
+        request->context = pk_context_by_id(kernel, task->process->context_id);
+        if (request->context)
+            return true;
+    }
+    request->task = pk_task_find(kernel, tid);
+    request->context = request->task ? pk_context_of(kernel, tid) : NULL;
+    if (request->context == NULL)
+        return false;
+    request->task->checked_ns = now;
+    request->task->process->context_id = request->context->id;
+    return true;
+}
+
 struct pk_answer pk_dispatch(struct pk_request *request, pid_t tid)
 {
     struct pk_kernel *kernel = request->kernel;
@@ -48,12 +73,8 @@ struct pk_answer pk_dispatch(struct pk_request *request, pid_t tid)
     request->call = abi_syscall_by_nr(request->nr);
     request->note = NULL;
     request->traced = NULL;
-    request->task = pk_task_find(kernel, tid);
-    if (request->task == NULL)
-        return pk_error(-ESRCH);
-    request->context = pk_context_of(kernel, tid);
-    if (request->context == NULL)
-        return pk_error(-EPERM);
+    if (!identify(request, tid))
+        return pk_error(request->task ? -EPERM : -ESRCH);
     kernel->current_context = request->context;
     kernel->current_task = request->task;
     if (request->nr >= 0 && request->nr < PK_NR_LIMIT)

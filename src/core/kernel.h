@@ -83,8 +83,8 @@ struct pk_stats {
     uint64_t execs;
     uint64_t denials;
     uint64_t deferred;
-    uint64_t cancelled; /* the guest was gone or interrupted before the answer */
-    uint64_t too_many_files; /* served calls that failed with EMFILE */
+    uint64_t cancelled;       /* the guest was gone or interrupted before the answer */
+    uint64_t too_many_files;  /* served calls that failed with EMFILE */
     uint64_t too_large_files; /* ... with EFBIG */
 };
 

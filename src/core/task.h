@@ -15,12 +15,18 @@ struct pk_process {
     pid_t pid;        /* host number */
     int pidfd;        /* -1 until something needs it; the kernel closes it */
     unsigned threads; /* tasks that point here */
+    /*
+     * The context it carries, as last read or set. Only we change it, so it holds for as long as
+     * the process can be taken to be the same one. 0: not known.
+     */
+    uint64_t context_id;
 };
 
 /* A thread. Valid until the kernel thread goes back to waiting for requests. */
 struct pk_task {
     pid_t tid; /* host number */
     struct pk_process *process;
+    uint64_t checked_ns; /* when thread and context were last seen to be what is noted here */
 };
 
 /*

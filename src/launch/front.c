@@ -134,8 +134,8 @@ static void wait_for_start(int report_fd)
 }
 
 /*
- * The reaper, our child now, ends the tree and then itself. Killing it instead would leave nobody to
- * do that if we were killed in turn. It is done within milliseconds.
+ * The reaper, our child now, ends the tree and then itself. Killing it instead would leave nobody
+ * to do that if we were killed in turn. It is done within milliseconds.
  */
 static void wait_for_reaper(void)
 {
@@ -146,7 +146,8 @@ static void wait_for_reaper(void)
 }
 
 /* The supervisor died without a word: nothing of the guest may live on. */
-static int bury(pid_t supervisor, int wait_status, struct launch_result *ret_result, struct base_error *error)
+static int bury(pid_t supervisor, int wait_status, struct launch_result *ret_result,
+                struct base_error *error)
 {
     wait_for_reaper();
     trap_kill_descendants();

@@ -313,8 +313,7 @@ void limits_forget(pid_t supervisor)
 {
     static const struct {
         const char *mount, *controller;
-    } hierarchies[] = {
-        {CGROUPS, ""}, {CGROUPS "/pids", "pids"}, {CGROUPS "/memory", "memory"}};
+    } hierarchies[] = {{CGROUPS, ""}, {CGROUPS "/pids", "pids"}, {CGROUPS "/memory", "memory"}};
     char path[256];
 
     for (size_t i = 0; i < array_length(hierarchies); i++)

@@ -2,6 +2,7 @@
  * The supervisor: puts kernel, view, personality and trap together, runs them to the end.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -111,10 +112,29 @@ static int make_kernel(struct run *run)
     return pk_kernel_new(&config, &run->hooks->sink, &run->kernel, run->error);
 }
 
+/*
+ * What the host executes for guests, and what the user starts again tomorrow. --write can open up
+ * the very directories in which these files are; a guest that could replace one of them would have
+ * a program of its own executed outside of the kernel.
+ */
+static int protect_programs(struct run *run)
+{
+    cleanup_close int self = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+    int r = vfs_protect(run->vfs, trap_loader_fd(run->trap));
+
+    if (r < 0)
+        return base_fail(run->error, r, NULL, "cannot protect the loader: %s", strerror(-r));
+    r = self < 0 ? -errno : vfs_protect(run->vfs, self);
+    /* A program that was replaced since it started has no name left to protect. */
+    return r == -ESTALE ? 0 : r;
+}
+
 static int prepare_names(struct run *run)
 {
     int r = vfs_new(run->kernel, &run->vfs);
 
+    if (r == 0)
+        r = protect_programs(run);
     if (r == 0)
         r = view_build(run->vfs, run->options, &run->overlay, run->error);
     if (r == 0)

@@ -3,6 +3,7 @@
  * seccomp filter of its own.
  */
 #include <errno.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/personality.h>
 #include <sys/resource.h>
@@ -75,9 +76,14 @@ static struct pk_answer do_setns(struct pk_request *request)
 /*
  * EINVAL is what a kernel without seccomp filters answers: programs that merely harden themselves
  * (man, OpenSSH, tor) go on without. A filter of the guest's own would apply to the loader, too.
+ * A listener is refused with EBUSY as on any host where a process has one already: that is what
+ * another process kernel is told.
  */
 static struct pk_answer do_seccomp(struct pk_request *request)
 {
+    if (request->args[0] == SECCOMP_SET_MODE_FILTER &&
+        request->args[1] & SECCOMP_FILTER_FLAG_NEW_LISTENER)
+        return pk_error(-EBUSY);
     return linux_denied_quietly(request, -EINVAL, "a guest cannot install seccomp filters",
                                 "seccomp(%u)", (unsigned)request->args[0]);
 }

@@ -185,6 +185,11 @@ static int use_loader(struct trap *trap, const char *path, int fd, struct image 
     return trap->loader_fd < 0 ? base_fail(error, errno, NULL, "cannot keep the loader open") : 0;
 }
 
+int trap_loader_fd(const struct trap *trap)
+{
+    return trap->loader_fd;
+}
+
 int loader_file_open(struct trap *trap, const char *path, struct base_error *error)
 {
     cleanup_close int fd = path[0] == '/' ? open(path, O_RDONLY | O_CLOEXEC) : -1;

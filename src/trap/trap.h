@@ -129,6 +129,12 @@ int trap_begin(struct pk_kernel *kernel, const struct trap_features *features,
 int trap_complete(struct trap *trap, struct pk_exec_plan *plan, const struct pk_context *context,
                   struct base_error *error);
 
+/*
+ * A descriptor of the file that the host executes for guests: the loader, or a private copy of it
+ * where it was moved. Borrowed; valid from trap_begin() to trap_free().
+ */
+int trap_loader_fd(const struct trap *trap);
+
 /* Both steps in one. On failure no process is left. */
 int trap_new(struct pk_kernel *kernel, const struct trap_features *features,
              const struct trap_start *start, struct trap **ret_trap, struct base_error *error);

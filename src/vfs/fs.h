@@ -130,6 +130,12 @@ struct vfs_fs_ops {
     int (*readdir)(struct vfs_node *node, uint64_t from, const struct vfs_actor *actor,
                    vfs_emit emit, void *user);
     /*
+     * For file systems whose directories may be opened as directories of the host: true while
+     * such a one still shows what the host's does. Later it is listed with readdir, whose entries
+     * then begin with the host's, in the host's order. NULL: it always does.
+     */
+    bool (*is_untouched)(struct vfs_node *node);
+    /*
      * The file systems that this one is made of, upper first (borrowed; NULL past the last one).
      * NULL as operation: none. Lets a host path be found beneath an overlay.
      */

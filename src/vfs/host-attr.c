@@ -159,7 +159,8 @@ int host_chmod(struct vfs_node *node, mode_t mode, const struct vfs_actor *actor
     host_changed(host_node_of(node));
     if (S_ISLNK(node->type))
         return -EOPNOTSUPP;
-    if (!proc_path(node, path, &r))
+    r = host_may_chmod(host_node_of(node), mode);
+    if (r < 0 || !proc_path(node, path, &r))
         return r;
     return chmod(path, mode & 07777) < 0 ? -errno : 0;
 }
@@ -240,7 +241,7 @@ int host_chown(struct vfs_node *node, uid_t uid, gid_t gid, const struct vfs_act
 
     if (fd < 0)
         return fd;
-    if (host_node_of(node)->sealed)
+    if (host_node_of(node)->sealed || host_may_change(host_node_of(node)) < 0)
         return -EPERM;
     host_changed(host_node_of(node));
     if (is_virtual(node->fs))
@@ -268,7 +269,8 @@ int host_utimens(struct vfs_node *node, const struct timespec times[2],
 
     (void)actor;
     host_changed(host_node_of(node));
-    if (!proc_path(node, path, &r))
+    r = host_may_change(host_node_of(node));
+    if (r < 0 || !proc_path(node, path, &r))
         return r;
     return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
 }
@@ -282,7 +284,8 @@ int host_truncate(struct vfs_node *node, off_t length, const struct vfs_actor *a
     host_changed(host_node_of(node));
     if (!S_ISREG(node->type))
         return S_ISDIR(node->type) ? -EISDIR : -EINVAL;
-    if (!proc_path(node, path, &r))
+    r = host_may_change(host_node_of(node));
+    if (r < 0 || !proc_path(node, path, &r))
         return r;
     return truncate(path, length) < 0 ? -errno : 0;
 }
@@ -307,7 +310,8 @@ int host_setxattr(struct vfs_node *node, const char *name, const void *value, si
 
     (void)actor;
     host_changed(host_node_of(node));
-    if (!proc_path(node, path, &r))
+    r = host_may_change(host_node_of(node));
+    if (r < 0 || !proc_path(node, path, &r))
         return r;
     return setxattr(path, name, value, size, flags) < 0 ? -errno : 0;
 }
@@ -331,7 +335,8 @@ int host_removexattr(struct vfs_node *node, const char *name, const struct vfs_a
 
     (void)actor;
     host_changed(host_node_of(node));
-    if (!proc_path(node, path, &r))
+    r = host_may_change(host_node_of(node));
+    if (r < 0 || !proc_path(node, path, &r))
         return r;
     return removexattr(path, name) < 0 ? -errno : 0;
 }

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <sys/sysmacros.h>
+
 #include "base/io.h"
 #include "vfs/vfs-internal.h"
 
@@ -106,6 +108,16 @@ int host_create(struct vfs_node *parent, const char *name, const struct vfs_open
                 struct vfs_node **ret_node, struct vfs_opened *ret_opened);
 int host_tmpfile(struct vfs_node *parent, const struct vfs_open_request *request,
                  struct vfs_opened *ret_opened);
+
+/* ---- protect.c: what vfs_protect() forbids. 0, -EPERM or -EBUSY ---- */
+
+/* Content, attributes and links of an object. */
+int host_may_change(const struct host_node *node);
+int host_may_chmod(const struct host_node *node, mode_t mode);
+/* Removing, renaming or replacing a name. */
+int host_may_take_name(const struct host_node *parent, const char *name);
+/* Making a name; -EEXIST when it is there. */
+int host_may_make_name(struct host_node *parent, const char *name);
 
 /* ---- host-names.c ---- */
 int host_mkdir(struct vfs_node *parent, const char *name, mode_t mode,

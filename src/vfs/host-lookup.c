@@ -208,6 +208,25 @@ static int find_link(struct host_node *base, int base_fd, const char *rel,
     return walk_components(base, rel, lookup);
 }
 
+/*
+ * A plain name in a directory at hand needs no descriptor to be looked at, and most names are only
+ * looked at. Returns HOST_NOT_TAKEN when it takes more than that.
+ */
+static int look_at_name(struct host_node *base, int base_fd, const char *name,
+                        struct vfs_lookup *lookup)
+{
+    struct host_fs *fs = host_fs_of(&base->node);
+    struct statx stat;
+    int r;
+
+    if (statx(base_fd, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &stat) < 0)
+        return -errno;
+    if ((S_ISLNK(stat.stx_mode) && lookup->follow_last) || host_stat_device(&stat) != fs->device)
+        return HOST_NOT_TAKEN;
+    r = host_node_new_lazy(fs, base, name, &stat, &lookup->node);
+    return r < 0 ? r : VFS_LOOKUP_NODE;
+}
+
 int host_lookup(struct vfs_node *base_node, const char *rel, struct vfs_lookup *lookup)
 {
     struct host_node *base = host_node_of(base_node);
@@ -225,6 +244,11 @@ int host_lookup(struct vfs_node *base_node, const char *rel, struct vfs_lookup *
         return VFS_LOOKUP_LINK;
     if (lookup->open_flags >= 0 && !fs->careful) {
         r = host_open_direct(base, rel, lookup);
+        if (r != HOST_NOT_TAKEN)
+            return r;
+    }
+    if (lookup->open_flags < 0 && strchr(rel, '/') == NULL) {
+        r = look_at_name(base, base_fd, rel, lookup);
         if (r != HOST_NOT_TAKEN)
             return r;
     }

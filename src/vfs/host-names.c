@@ -24,6 +24,15 @@ static int directory_fd(struct vfs_node *node)
     return host_fd(host);
 }
 
+/* The descriptor of a directory in which a name is to be made. */
+static int directory_for(struct vfs_node *node, const char *name)
+{
+    int fd = directory_fd(node);
+    int r = fd < 0 ? fd : host_may_make_name(host_node_of(node), name);
+
+    return r < 0 ? r : fd;
+}
+
 static void record_owner_of_name(struct vfs_node *parent, int parent_fd, const char *name,
                                  const struct vfs_actor *actor)
 {
@@ -41,7 +50,7 @@ static bool needs_owner(const struct vfs_node *parent)
 int host_mkdir(struct vfs_node *parent, const char *name, mode_t mode,
                const struct vfs_actor *actor)
 {
-    int fd = directory_fd(parent);
+    int fd = directory_for(parent, name);
 
     if (fd < 0)
         return fd;
@@ -55,7 +64,7 @@ int host_mkdir(struct vfs_node *parent, const char *name, mode_t mode,
 int host_mknod(struct vfs_node *parent, const char *name, mode_t mode, dev_t device,
                const struct vfs_actor *actor)
 {
-    int fd = directory_fd(parent);
+    int fd = directory_for(parent, name);
     mode_t type = mode & S_IFMT;
 
     if (fd < 0)
@@ -75,7 +84,7 @@ int host_mknod(struct vfs_node *parent, const char *name, mode_t mode, dev_t dev
 int host_symlink(struct vfs_node *parent, const char *name, const char *target,
                  const struct vfs_actor *actor)
 {
-    int fd = directory_fd(parent);
+    int fd = directory_for(parent, name);
 
     (void)actor; /* user attributes cannot be set on symbolic links: their owner is the user */
     if (fd < 0)
@@ -91,7 +100,7 @@ int host_link(struct vfs_node *node, struct vfs_node *parent, const char *name,
               const struct vfs_actor *actor)
 {
     char path[IO_FD_PATH_SIZE];
-    int parent_fd = directory_fd(parent);
+    int parent_fd = directory_for(parent, name);
     int fd = fs_is_host(node->fs) ? host_fd(host_node_of(node)) : foreign_fd(node);
 
     (void)actor;
@@ -99,8 +108,13 @@ int host_link(struct vfs_node *node, struct vfs_node *parent, const char *name,
         return parent_fd;
     if (fd < 0)
         return fd;
-    if (fs_is_host(node->fs))
+    if (fs_is_host(node->fs)) {
+        int r = host_may_change(host_node_of(node));
+
+        if (r < 0)
+            return r;
         host_changed(host_node_of(node));
+    }
     if (linkat(AT_FDCWD, io_fd_path(fd, path), parent_fd, name, AT_SYMLINK_FOLLOW) < 0)
         return -errno;
     return 0;
@@ -110,10 +124,11 @@ int host_unlink(struct vfs_node *parent, const char *name, bool directory,
                 const struct vfs_actor *actor)
 {
     int fd = directory_fd(parent);
+    int r = host_may_take_name(host_node_of(parent), name);
 
     (void)actor;
-    if (fd < 0)
-        return fd;
+    if (fd < 0 || r < 0)
+        return fd < 0 ? fd : r;
     return unlinkat(fd, name, directory ? AT_REMOVEDIR : 0) < 0 ? -errno : 0;
 }
 
@@ -122,10 +137,15 @@ int host_rename(struct vfs_node *old_parent, const char *old_name, struct vfs_no
 {
     int old_fd = directory_fd(old_parent);
     int new_fd = directory_fd(new_parent);
+    int r = host_may_take_name(host_node_of(old_parent), old_name);
 
     (void)actor;
     if (old_fd < 0 || new_fd < 0)
         return old_fd < 0 ? old_fd : new_fd;
+    if (r == 0)
+        r = host_may_take_name(host_node_of(new_parent), new_name);
+    if (r < 0)
+        return r;
     return syscall(SYS_renameat2, old_fd, old_name, new_fd, new_name, flags) < 0 ? -errno : 0;
 }
 
@@ -181,7 +201,7 @@ static int socket_address(struct sockaddr_un *address, int fd, const char *name)
 int host_bind_socket(struct vfs_node *parent, const char *name, mode_t mode, int socket_fd,
                      const struct vfs_actor *actor)
 {
-    int fd = directory_fd(parent);
+    int fd = directory_for(parent, name);
     struct sockaddr_un address;
     mode_t mask;
     int r;

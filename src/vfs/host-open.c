@@ -21,6 +21,11 @@ static int restore_blocking(int fd, int flags)
     return fcntl(fd, F_SETFL, flags & SETTABLE) < 0 ? -errno : 0;
 }
 
+static bool is_written(int flags)
+{
+    return !(flags & O_PATH) && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC));
+}
+
 static bool is_plain(mode_t mode)
 {
     return S_ISREG(mode) || S_ISDIR(mode);
@@ -50,6 +55,8 @@ int host_open_direct(struct host_node *base, const char *rel, struct vfs_lookup 
 
     if (flags & (O_PATH | (O_TMPFILE & ~O_DIRECTORY)))
         return HOST_NOT_TAKEN;
+    if ((flags & O_TRUNC) && fs->fs.vfs->protected_count)
+        return HOST_NOT_TAKEN; /* it would have happened before we see to what */
     flags |= lookup->follow_last ? 0 : O_NOFOLLOW;
     /* Not into other mounts: opening a device there would already be an act. */
     fd = host_open_beneath(host_fd(base), rel, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
@@ -69,6 +76,11 @@ int host_open_direct(struct host_node *base, const char *rel, struct vfs_lookup 
     r = restore_blocking(fd, flags);
     if (r == 0)
         r = node_of_opened(base, rel, fd, &stat, &lookup->node);
+    if (r == 0 && is_written(flags)) {
+        r = host_may_change(host_node_of(lookup->node));
+        if (r < 0)
+            vfs_node_unref(take_ptr(lookup->node));
+    }
     if (r < 0)
         return r;
     lookup->opened_fd = take_fd(&fd);
@@ -122,6 +134,8 @@ int host_open(struct vfs_node *node, const struct vfs_open_request *request,
     path_fd = host_fd(host);
     if (path_fd < 0)
         return path_fd;
+    if (is_written(request->flags) && host_may_change(host) < 0)
+        return -EPERM;
     if (request->flags & O_PATH)
         fd = duplicate(path_fd);
     else if (is_plain(node->type))
@@ -153,6 +167,9 @@ int host_create(struct vfs_node *parent, const char *name, const struct vfs_open
         return -EACCES;
     if (parent_fd < 0)
         return parent_fd;
+    r = host_may_make_name(directory, name);
+    if (r < 0)
+        return r;
     fd = openat(parent_fd, name, flags & ~(O_PATH | O_TRUNC), request->mode & 07777);
     if (fd < 0)
         return -errno;

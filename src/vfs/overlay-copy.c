@@ -217,6 +217,22 @@ static void attach(struct overlay_fs *fs, const char *path, struct overlay_dir *
     node->dir = dir;
     node->shown = (struct overlay_origin){.device = dir->device, .inode = stat->stx_ino};
     dir->node = node;
+    if (dir->opaque) {
+        vfs_node_unref(node->lower);
+        node->lower = NULL;
+    }
+}
+
+/* True when the host does not let us look into the lower directory, whoever the guest thinks it is. */
+static bool is_closed(struct overlay_fs *fs, struct vfs_node *lower)
+{
+    struct vfs_lookup probe = {.actor = &fs->kernel, .open_flags = -1, .opened_fd = -1};
+    int r = fs->lower->ops->lookup(lower, OVERLAY_TEMPORARY, &probe);
+
+    vfs_node_unref(r == VFS_LOOKUP_NODE ? probe.node : NULL);
+    free(r == VFS_LOOKUP_LINK ? probe.target : NULL);
+    vfs_place_unref(r == VFS_LOOKUP_MAGIC ? probe.place : NULL);
+    return r == -EACCES;
 }
 
 /* A copy-up does not change the directory as the guest sees it, so its times stay. */
@@ -242,6 +258,9 @@ static int make_upper_dir(struct overlay_fs *fs, struct vfs_node *parent, struct
     r = overlay_upper_child(fs, dir->parent, dir->name, &upper);
     if (r == 0)
         r = copy_attributes(fs, lower, upper, &stat);
+    /* What a fake root cannot see of it must not stand in the way of what it makes there. */
+    if (r == 0 && is_closed(fs, lower))
+        r = overlay_make_opaque(fs, dir);
     if (r == 0)
         r = overlay_set_dir(dir->parent, dir->name, dir);
     if (r < 0) {
@@ -316,11 +335,13 @@ static int need_dir(struct overlay_fs *fs, const char *path, struct overlay_dir 
 
 /* ---- files ---- */
 
+/* An empty file needs no right to read it: the locks of package managers are such files. */
 static int copy_file(struct overlay_fs *fs, struct overlay_node *node, const char *temporary,
-                     mode_t mode, bool data)
+                     const struct statx *stat, bool data)
 {
-    struct vfs_open_request make = {
-        .actor = &fs->kernel, .flags = O_WRONLY, .mode = overlay_upper_mode(fs, mode) & 07777};
+    struct vfs_open_request make = {.actor = &fs->kernel,
+                                    .flags = O_WRONLY,
+                                    .mode = overlay_upper_mode(fs, stat->stx_mode) & 07777};
     struct vfs_open_request read = {.actor = &fs->kernel, .flags = O_RDONLY};
     struct vfs_opened in, out;
     struct vfs_node *upper;
@@ -328,7 +349,9 @@ static int copy_file(struct overlay_fs *fs, struct overlay_node *node, const cha
 
     if (data)
         r = fs->lower->ops->open(node->lower, &read, &in);
-    if (r < 0)
+    if (r == -EACCES && stat->stx_size == 0)
+        data = false;
+    else if (r < 0)
         return r;
     r = fs->upper->ops->create(fs->upper->root, temporary, &make, &upper, &out);
     if (r == 0) {
@@ -364,7 +387,7 @@ static int make_copy(struct overlay_fs *fs, struct overlay_node *node, const cha
     int r;
 
     if (node->base.type == S_IFREG)
-        r = copy_file(fs, node, temporary, stat->stx_mode, data);
+        r = copy_file(fs, node, temporary, stat, data);
     else if (node->base.type == S_IFLNK)
         r = copy_link(fs, node, temporary);
     else if (node->base.type == S_IFCHR || node->base.type == S_IFBLK)

@@ -341,4 +341,5 @@ int overlay_removexattr(struct vfs_node *node, const char *name, const struct vf
 
 int overlay_readdir(struct vfs_node *node, uint64_t from, const struct vfs_actor *actor,
                     vfs_emit emit, void *user);
+bool overlay_is_untouched(struct vfs_node *base);
 void overlay_listing_drop(struct overlay_fs *fs);

@@ -5,8 +5,8 @@
  * entry of the lower that is hidden keeps its number, and so does one that is copied up while the
  * guest reads: nothing is shown twice or missed.
  *
- * A directory that is the lower's alone is opened as a real descriptor and listed natively. What is
- * made in it afterwards is seen by those who open it again, not through that descriptor.
+ * A directory that is the lower's alone is opened as a real descriptor and listed by the host, with
+ * the same entry numbers, so that one who has begun to read goes on here after the first change.
  */
 #include "vfs/overlay-internal.h"
 
@@ -148,6 +148,11 @@ int overlay_readdir(struct vfs_node *base, uint64_t from, const struct vfs_actor
             return 0;
     }
     return 0;
+}
+
+bool overlay_is_untouched(struct vfs_node *base)
+{
+    return overlay_of(base)->dir == NULL;
 }
 
 /* ---- changes ---- */

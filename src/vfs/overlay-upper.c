@@ -137,22 +137,24 @@ static int record_mode(struct overlay_fs *fs, struct vfs_node *upper, mode_t mod
 int overlay_upper_chmod(struct overlay_fs *fs, struct vfs_node *upper, mode_t mode)
 {
     mode_t native = overlay_upper_mode(fs, upper->type | (mode & 07777)) & 07777;
-    unsigned recorded = 0;
+    unsigned recorded;
+    bool is_recorded;
     char text[32];
     int r;
 
     mode &= 07777;
     if (upper->type == S_IFLNK)
         return 0;
-    if (!fs->memory && can_carry(upper) && get_record(fs, upper, MODE_RECORD, text) &&
-        sscanf(text, "%o", &recorded) == 1 && (recorded & S_IFMT))
+    is_recorded = !fs->memory && can_carry(upper) && get_record(fs, upper, MODE_RECORD, text) &&
+                  sscanf(text, "%o", &recorded) == 1;
+    if (is_recorded && (recorded & S_IFMT))
         return record_mode(fs, upper, (recorded & S_IFMT) | mode); /* stands for a device */
     r = fs->upper->ops->chmod(upper, native, &fs->kernel);
     if (r < 0 || fs->memory || !can_carry(upper))
         return r;
     if (native != mode)
         return record_mode(fs, upper, mode);
-    if (recorded)
+    if (is_recorded)
         r = fs->upper->ops->removexattr(upper, MODE_RECORD, &fs->kernel);
     return r;
 }

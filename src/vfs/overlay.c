@@ -498,6 +498,7 @@ static const struct vfs_fs_ops overlay_ops = {
     .bind_socket = overlay_bind_socket,
     .connect_socket = overlay_connect_socket,
     .readdir = overlay_readdir,
+    .is_untouched = overlay_is_untouched,
     .layer = overlay_layer,
 };
 

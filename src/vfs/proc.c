@@ -54,6 +54,15 @@ static bool visible_hook(const struct pseudo_node *directory, const struct pseud
     return !(entry->flags & PROC_THREAD_ONLY);
 }
 
+/* A process that is not dumpable may still list its own descriptors (proc_fd_permission). */
+static bool excused_hook(const struct pseudo_access *access)
+{
+    const struct pseudo_node *node = access->node;
+
+    return node->pid > 0 && node->pid == access->actor->pid && S_ISDIR(node->mode) &&
+           access->entry->data && strcmp(access->entry->data, "fd") == 0;
+}
+
 static int check_hook(const struct pseudo_access *access)
 {
     cleanup_proc_task struct proc_task task = PROC_TASK_NONE;
@@ -82,8 +91,11 @@ static bool present_hook(const struct pseudo_fs *fs, const struct pseudo_entry *
     return name == NULL && faccessat(fs->host, entry->path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static const struct pseudo_hooks hooks = {
-    .present = present_hook, .stat = stat_hook, .visible = visible_hook, .check = check_hook};
+static const struct pseudo_hooks hooks = {.present = present_hook,
+                                          .stat = stat_hook,
+                                          .visible = visible_hook,
+                                          .excused = excused_hook,
+                                          .check = check_hook};
 
 static void destroy(struct vfs_fs *vfs_fs)
 {

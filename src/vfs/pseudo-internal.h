@@ -91,6 +91,8 @@ struct pseudo_hooks {
     int (*stat)(struct pseudo_node *node, struct statx *stat);
     /* Says whether a child of the table is there for this directory node. */
     bool (*visible)(const struct pseudo_node *directory, const struct pseudo_entry *entry);
+    /* Says whether somebody may enter or read all the same, whom owner and mode keep out. */
+    bool (*excused)(const struct pseudo_access *access);
     /* Additional permission check: open, readlink, follow, entering a directory. */
     int (*check)(const struct pseudo_access *access);
 };

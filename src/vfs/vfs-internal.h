@@ -13,6 +13,7 @@
 #define VFS_PLACE_BUCKETS  1024
 #define VFS_REMEMBERED_MAX 256  /* host directories whose place is kept; each holds a descriptor */
 #define VFS_HANDLES_SWEEP  1024 /* handles that may gather before dead ones are looked for */
+#define VFS_READINGS       16   /* places in directories of the host where somebody reads on */
 #define VFS_LINKS_MAX      40   /* MAXSYMLINKS of the kernel */
 #define VFS_NAME_MAX       255
 #define VFS_PATH_MAX       4096
@@ -57,12 +58,22 @@ struct vfs_identity {
     struct vfs_place *place; /* weak, owned; NULL until the file is opened by a name */
 };
 
+struct vfs_protected; /* a host object or name that guests cannot change (protect.c) */
+
 /* A host directory or file that a guest holds open, and its place. */
 struct vfs_remembered {
     struct list link; /* in vfs->remembered_order, most recently used last */
     dev_t device;
     ino_t inode;
     struct vfs_place *place; /* reference */
+};
+
+/* How far a directory of the host was read: our position, which is never 0, and the host's. */
+struct vfs_reading {
+    dev_t device;
+    ino_t inode;
+    uint64_t position;
+    int64_t host_position;
 };
 
 struct vfs {
@@ -82,7 +93,11 @@ struct vfs {
     struct map remembered; /* (device, inode) -> struct vfs_remembered */
     struct list remembered_order;
     size_t remembered_count;
+    struct vfs_reading readings[VFS_READINGS];
+    unsigned next_reading;
     struct vfs_fs *foreign;
+    struct vfs_protected *protected; /* see vfs_protect() */
+    size_t protected_count;
     struct pk_identity all_powerful; /* of the kernel itself */
     struct vfs_actor kernel_actor;
 };
@@ -214,6 +229,9 @@ int foreign_new(struct vfs *vfs, struct vfs_fs **ret_fs);
 int foreign_node(struct vfs *vfs, int fd, struct vfs_node **ret_node);
 bool foreign_is(const struct vfs_node *node);
 int foreign_fd(const struct vfs_node *node);
+
+/* ---- protect.c ---- */
+void protected_free(struct vfs *vfs);
 
 /* ---- host (host.c) ---- */
 

@@ -92,6 +92,7 @@ void vfs_release(struct vfs *vfs)
     mounts_free(vfs);
     identities_free(vfs);
     vfs_fs_unref(vfs->foreign);
+    protected_free(vfs);
     free(vfs);
 }
 

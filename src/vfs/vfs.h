@@ -267,6 +267,17 @@ int vfs_for_each_mount(struct vfs *vfs, int (*visit)(const struct vfs_mount_info
  */
 int vfs_host_new(struct vfs *vfs, const char *host_path, struct vfs_fs **ret_fs);
 
+/*
+ * Protects the host file behind `fd` (any descriptor of it, O_PATH too; it stays the caller's) from
+ * all guests, however writable the mount is that shows it: it cannot be opened for writing,
+ * truncated, linked, renamed, removed or given other attributes through any of its names (-EPERM),
+ * and neither its name nor that of a directory on its host path, as they are now, can be renamed,
+ * removed or taken by something else (-EBUSY). For the programs that the host executes. Returns 0,
+ * -ESTALE when the file has no name (any more), or another negative errno; then it may be protected
+ * in part.
+ */
+int vfs_protect(struct vfs *vfs, int fd);
+
 /* An empty memory file system (memfds); limits in bytes and inodes, 0: none. */
 int vfs_memory_new(struct vfs *vfs, uint64_t max_bytes, uint64_t max_inodes, mode_t root_mode,
                    struct vfs_fs **ret_fs);

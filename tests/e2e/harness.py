@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -229,6 +230,7 @@ def supervisor_of(front: int) -> Process | None:
 
 # ---- files ----
 
+PRIVATE_NAME = re.compile(r"cerebro-\w{6}")  # what mkdtemp makes of cerebro-XXXXXX
 WATCHED = ("/dev/shm", "/tmp", "/var/tmp", "/run")
 
 
@@ -241,8 +243,7 @@ def host_files() -> set[str]:
         except OSError:
             continue
         found |= {f"{folder}/{name}" for name in names
-                  if "cerebro" in name and not name.startswith("cerebro-test")
-                  and owned(f"{folder}/{name}")}
+                  if PRIVATE_NAME.fullmatch(name) and owned(f"{folder}/{name}")}
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime:
         found |= {str(path) for path in Path(runtime).rglob("*") if not path.is_dir()}

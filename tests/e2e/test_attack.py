@@ -101,8 +101,8 @@ def make_outside(path: Path) -> tuple[Outside, list[socket.socket], list[threadi
 @pytest.fixture(params=["private-tmp", "other-root"])
 def outside(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Outside]:
     """Below /tmp the view has a /tmp of its own; elsewhere the view has another root."""
-    base = "/tmp" if request.param == "private-tmp" else "/var/tmp"
-    path = Path(f"{base}/cerebro-test-{uuid.uuid4().hex[:12]}")
+    base = "/tmp" if request.param == "private-tmp" else os.environ["HOME"]
+    path = Path(base, f"cerebro-test-{uuid.uuid4().hex[:8]}")
     path.mkdir(mode=0o755)
     found, sockets, threads = make_outside(path)
     before = found.state()

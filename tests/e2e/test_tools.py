@@ -270,7 +270,7 @@ tar -cSf s.tar a; mkdir out; tar -xpf s.tar -C out
 same out
 tar --compare -f s.tar && echo equal
 tar c a | (mkdir out; cd out; tar xp); same out
-echo newer >>a/plain; tar -rf s.tar a/plain; tar -tvf s.tar | grep -c 'a/plain'
+echo newer >>a/plain; tar -rf s.tar a/plain; tar -tf s.tar | grep -c '^a/plain$'
 """)
     assert lines[:8] == ["same"] * 4 + ["sparse", "linked", "fifo", "same"]
 
@@ -399,7 +399,7 @@ def test_the_example_tools_agree_with_the_host(work: Path) -> None:
     commands = ["ls -l /etc /usr/share/doc | grep -v ^total", "find /etc | sort", "df / | wc -l", "file /bin/sh",
                 "perl -e 'print join \",\", sort glob(\"/usr/lib/*\")'", "stat -c '%a %u %g %s' /etc/passwd",
                 "getent passwd root", "ldd /bin/ls | sed 's/(.*//'", "locale", "dpkg -l | wc -l",
-                "nproc", "getconf -a | grep -v LOCKS | sort | head -100"]
+                "nproc", "getconf -a | grep -vE 'LINK_MAX|FILESIZEBITS|LOCKS'"]
     for command in commands:
         wanted = run_host(["/bin/bash", "-c", command], cwd="/").out
         assert bash(command, cwd="/").out == wanted, command

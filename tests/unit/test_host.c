@@ -60,11 +60,19 @@ static void test_open_like_the_kernel(void **state)
                 continue;
             assert_int_equal(fstat(fd, &ours), 0);
             assert_int_equal(fstat(expected, &theirs), 0);
-            assert_int_equal(ours.st_mode, theirs.st_mode);
-            assert_int_equal(ours.st_size, theirs.st_size);
-            /* Two flags that mean nothing any more once the object is open. */
-            assert_int_equal(fcntl(fd, F_GETFL) & ~(O_NOFOLLOW | O_DIRECTORY),
-                             fcntl(expected, F_GETFL) & ~(O_NOFOLLOW | O_DIRECTORY));
+            if (flags[j] & O_PATH) { /* a descriptor of ours stands for it */
+                struct statx stat;
+
+                assert_true(vfs_is_path_only(f->vfs, fd));
+                assert_int_equal(vfs_stat_fd(f->vfs, fd, &stat), 0);
+                assert_int_equal(stat.stx_mode, theirs.st_mode);
+            } else {
+                assert_int_equal(ours.st_mode, theirs.st_mode);
+                assert_int_equal(ours.st_size, theirs.st_size);
+                /* Two flags that mean nothing any more once the object is open. */
+                assert_int_equal(fcntl(fd, F_GETFL) & ~(O_NOFOLLOW | O_DIRECTORY),
+                                 fcntl(expected, F_GETFL) & ~(O_NOFOLLOW | O_DIRECTORY));
+            }
             close(fd);
             close(expected);
             for (int side = 0; side < 2; side++) {
@@ -353,7 +361,7 @@ static void test_sockets(void **state)
     close(client);
     client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     place = place_at(f, "/ro/sock");
-    assert_int_equal(vfs_connect_socket(place, client, &f->actor), -EACCES);
+    assert_int_equal(vfs_connect_socket(place, client, &f->actor), -EXDEV);
     vfs_place_unref(place);
     place = place_at(f, "/file");
     assert_int_equal(vfs_connect_socket(place, client, &f->actor), -ECONNREFUSED);
@@ -423,6 +431,129 @@ static void test_learned_links_are_read_anew(void **state)
     expect_open(f, "/lib/other", O_RDONLY, 0);
 }
 
+/* ---- protected files ---- */
+
+/* The fixture's /dir/sub/loader, protected; the whole tree is mounted writable, twice. */
+static void protect_loader(struct fixture *f)
+{
+    char path[64];
+    int fd;
+
+    make_file(f, "dir/sub/loader", "program");
+    snprintf(path, sizeof(path), "%s/dir/sub/loader", f->root);
+    fd = open(path, O_PATH | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(vfs_protect(f->vfs, fd), 0);
+    close(fd);
+    mount_host(f, f->root, "/ro", 0);
+}
+
+static void test_protected_object(void **state)
+{
+    static const struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    static const char *const names[] = {"/dir/sub/loader", "/ro/dir/sub/loader", "/sticky/second"};
+    struct fixture *f = *state;
+    struct stat before, after;
+    struct vfs_place *place;
+    char path[64], second[64];
+
+    protect_loader(f);
+    snprintf(path, sizeof(path), "%s/dir/sub/loader", f->root);
+    snprintf(second, sizeof(second), "%s/sticky/second", f->root);
+    assert_int_equal(link(path, second), 0); /* another name, made by the user before */
+    assert_int_equal(stat(path, &before), 0);
+    for (size_t i = 0; i < array_length(names); i++) {
+        expect_open(f, names[i], O_RDONLY, 0);
+        expect_open(f, names[i], O_PATH, 0);
+        expect_open(f, names[i], O_RDWR, -EPERM);
+        expect_open(f, names[i], O_WRONLY | O_APPEND, -EPERM);
+        expect_open(f, names[i], O_WRONLY | O_TRUNC, -EPERM);
+        expect_open(f, names[i], O_RDONLY | O_TRUNC, -EPERM);
+        expect_open(f, names[i], O_WRONLY | O_CREAT | O_TRUNC, -EPERM);
+        place = place_at(f, names[i]);
+        assert_int_equal(vfs_chmod(place, 0777, &f->actor), -EPERM);
+        assert_int_equal(vfs_chown(place, 1, 1, &f->actor), -EPERM);
+        assert_int_equal(vfs_utimens(place, times, &f->actor, true), -EPERM);
+        assert_int_equal(vfs_truncate(place, 0, &f->actor), -EPERM);
+        assert_int_equal(vfs_setxattr(place, "user.x", "y", 1, 0, &f->actor), -EPERM);
+        assert_int_equal(vfs_removexattr(place, "user.x", &f->actor), -EPERM);
+        vfs_place_unref(place);
+    }
+    place = place_at(f, "/dir/sub/loader");
+    assert_int_equal(vfs_link(place, f->top, "third", &f->actor), -EPERM);
+    vfs_place_unref(place);
+    assert_int_equal(stat(path, &after), 0);
+    assert_memory_equal(&before.st_ctim, &after.st_ctim, sizeof(before.st_ctim));
+    assert_int_equal(after.st_size, 7);
+}
+
+static void test_protected_names(void **state)
+{
+    struct fixture *f = *state;
+    struct vfs_place *sub, *dir, *again, *file;
+    char path[64];
+
+    protect_loader(f);
+    make_file(f, "dir/sub/other", "free");
+    sub = place_at(f, "/dir/sub");
+    dir = place_at(f, "/dir");
+    again = place_at(f, "/ro/dir");
+    file = place_at(f, "/dir/sub/other");
+    assert_int_equal(vfs_unlink(sub, "loader", false, &f->actor), -EBUSY);
+    assert_int_equal(vfs_unlink(dir, "sub", true, &f->actor), -EBUSY);
+    assert_int_equal(vfs_rename(sub, "loader", sub, "moved", 0, &f->actor), -EBUSY);
+    assert_int_equal(vfs_rename(sub, "other", sub, "loader", 0, &f->actor), -EBUSY);
+    assert_int_equal(vfs_rename(sub, "other", sub, "loader", RENAME_EXCHANGE, &f->actor), -EBUSY);
+    assert_int_equal(vfs_rename(dir, "sub", dir, "bus", 0, &f->actor), -EBUSY);
+    assert_int_equal(vfs_rename(f->top, "sticky", f->top, "dir", RENAME_EXCHANGE, &f->actor),
+                     -EBUSY);
+    assert_int_equal(vfs_rename(again, "sub", again, "bus", 0, &f->actor), -EBUSY);
+    assert_int_equal(vfs_mkdir(dir, "sub", 0755, &f->actor), -EEXIST);
+    assert_int_equal(vfs_link(file, sub, "loader", &f->actor), -EEXIST);
+    assert_int_equal(vfs_chmod(sub, 0600, &f->actor), -EPERM);
+    assert_int_equal(vfs_chmod(sub, 0700, &f->actor), 0);
+    /* Gone for a moment, because the user builds anew: the name is not for guests even then. */
+    snprintf(path, sizeof(path), "%s/dir/sub/loader", f->root);
+    assert_int_equal(unlink(path), 0);
+    expect_open(f, "/dir/sub/loader", O_WRONLY | O_CREAT, -EBUSY);
+    assert_int_equal(vfs_symlink(sub, "loader", "other", &f->actor), -EBUSY);
+    assert_int_equal(vfs_link(file, sub, "loader", &f->actor), -EBUSY);
+    assert_int_equal(vfs_rename(sub, "other", sub, "loader", 0, &f->actor), -EBUSY);
+    /* Everything else there is the guest's. */
+    assert_int_equal(vfs_rename(sub, "other", sub, "loader2", 0, &f->actor), 0);
+    assert_int_equal(vfs_unlink(sub, "loader2", false, &f->actor), 0);
+    vfs_place_unref(sub);
+    vfs_place_unref(dir);
+    vfs_place_unref(again);
+    vfs_place_unref(file);
+}
+
+/* As the upper of an overlay the directory is writable too. */
+static void test_protected_upper(void **state)
+{
+    struct fixture *f = *state;
+    struct vfs_fs *lower, *upper, *overlay;
+    struct vfs_place *top, *sub;
+    char path[64];
+
+    protect_loader(f);
+    snprintf(path, sizeof(path), "%s/dir", f->root);
+    assert_int_equal(vfs_host_new(f->vfs, path, &upper), 0);
+    snprintf(path, sizeof(path), "%s/sticky", f->root);
+    assert_int_equal(vfs_host_new(f->vfs, path, &lower), 0);
+    assert_int_equal(vfs_overlay_new(f->vfs, lower, upper, &overlay), 0);
+    assert_int_equal(vfs_mount(f->vfs, "/mem", overlay, 0, "overlay", "overlay"), 0);
+    top = place_at(f, "/mem");
+    sub = place_at(f, "/mem/sub");
+    expect_open(f, "/mem/sub/loader", O_RDONLY, 0);
+    expect_open(f, "/mem/sub/loader", O_RDWR, -EPERM);
+    assert_int_equal(vfs_unlink(sub, "loader", false, &f->actor), -EBUSY);
+    assert_int_equal(vfs_rename(sub, "loader", top, "moved", 0, &f->actor), -EBUSY);
+    assert_int_equal(vfs_rename(top, "sub", top, "bus", 0, &f->actor), -EBUSY);
+    vfs_place_unref(top);
+    vfs_place_unref(sub);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -439,6 +570,9 @@ int main(void)
         TEST(test_inotify),
         TEST(test_places_outlive_the_vfs),
         TEST(test_learned_links_are_read_anew),
+        TEST(test_protected_object),
+        TEST(test_protected_names),
+        TEST(test_protected_upper),
     };
 
     umask(0);

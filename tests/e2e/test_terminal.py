@@ -1,0 +1,230 @@
+"""On a terminal: Ctrl-C, Ctrl-Z, job control inside and outside, and a sane terminal afterwards."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+sys.path.append("/usr/lib/python3/dist-packages")
+pexpect = pytest.importorskip("pexpect")
+
+from harness import base_environment, run_argv  # noqa: E402
+
+PROMPT = "ready> "
+
+
+@pytest.fixture
+def shell() -> Iterator["pexpect.spawn"]:
+    """An interactive bash on a terminal of its own, outside of Cerebro."""
+    child = pexpect.spawn("/bin/bash", ["--norc", "--noprofile", "-i"], encoding="utf-8",
+                          timeout=15, dimensions=(30, 100),
+                          env=base_environment(PS1=PROMPT, HISTFILE="/dev/null"))
+    child.expect_exact(PROMPT)
+    child.sendline("stty -echo; bind 'set enable-bracketed-paste off' 2>/dev/null")
+    child.expect_exact(PROMPT)
+    yield child
+    child.sendline("exit")
+    child.close(force=True)
+
+
+def cerebro(*program: str) -> str:
+    return shlex.join(run_argv(program))
+
+
+def ask(shell: "pexpect.spawn", command: str) -> str:
+    """Output of a command, up to the next prompt."""
+    shell.sendline(command)
+    shell.expect_exact(PROMPT)
+    return shell.before.replace("\r", "")
+
+
+def settings(shell: "pexpect.spawn") -> str:
+    return ask(shell, "stty -a")
+
+
+def test_plain_output(shell: "pexpect.spawn") -> None:
+    assert "a terminal\n" in ask(shell, cerebro("/bin/sh", "-c", "test -t 0 && echo a terminal"))
+
+
+def test_ctrl_c_ends_the_program(shell: "pexpect.spawn") -> None:
+    before = settings(shell)
+    shell.sendline(cerebro("/bin/sh", "-c", "echo started; sleep 100; echo not reached"))
+    shell.expect_exact("started")
+    shell.sendcontrol("c")
+    shell.expect_exact(PROMPT)
+    assert "not reached" not in shell.before
+    assert ask(shell, "echo status $?").endswith("status 130\n")
+    assert settings(shell) == before
+
+
+def test_ctrl_c_reaches_a_handler(shell: "pexpect.spawn") -> None:
+    shell.sendline(cerebro("/bin/bash", "-c", "trap 'echo caught; exit 7' INT; echo started; "
+                                              "while :; do sleep 0.1; done"))
+    shell.expect_exact("started")
+    shell.sendcontrol("c")
+    shell.expect_exact("caught")
+    shell.expect_exact(PROMPT)
+    assert ask(shell, "echo status $?").endswith("status 7\n")
+
+
+def test_ctrl_c_in_python(shell: "pexpect.spawn") -> None:
+    shell.sendline(cerebro("/usr/bin/python3", "-c",
+                           "print('started', flush=True)\nimport time\ntime.sleep(100)"))
+    shell.expect_exact("started")
+    shell.sendcontrol("c")
+    shell.expect_exact("KeyboardInterrupt")
+    shell.expect_exact(PROMPT)
+
+
+def test_ctrl_backslash(shell: "pexpect.spawn") -> None:
+    shell.sendline("ulimit -c 0; " + cerebro("/bin/sh", "-c", "echo started; sleep 100"))
+    shell.expect_exact("started")
+    shell.sendcontrol("\\")
+    shell.expect_exact(PROMPT)
+    assert ask(shell, "echo status $?").endswith("status 131\n")
+
+
+def test_ctrl_z_and_fg(shell: "pexpect.spawn") -> None:
+    before = settings(shell)
+    shell.sendline(cerebro("/bin/bash", "-c", "for i in 1 2 3 4; do read x; echo got $x; done"))
+    shell.sendline("one")
+    shell.expect_exact("got one")
+    for round_number in ("two", "three"):
+        shell.sendcontrol("z")
+        shell.expect_exact("Stopped")
+        shell.expect_exact(PROMPT)
+        assert "Stopped" in ask(shell, "jobs")
+        assert "outer shell\n" in ask(shell, "echo outer shell")
+        shell.sendline("fg")
+        shell.sendline(round_number)
+        shell.expect_exact(f"got {round_number}")
+    shell.sendline("four")
+    shell.expect_exact("got four")
+    shell.expect_exact(PROMPT)
+    assert ask(shell, "echo status $?").endswith("status 0\n")
+    assert settings(shell) == before
+
+
+def test_ctrl_z_and_bg(shell: "pexpect.spawn") -> None:
+    shell.sendline(cerebro("/bin/sh", "-c", "echo started; sleep 1.5; echo finished >/dev/tty"))
+    shell.expect_exact("started")
+    shell.sendcontrol("z")
+    shell.expect_exact("Stopped")
+    shell.expect_exact(PROMPT)
+    shell.sendline("bg")
+    shell.expect_exact("finished")
+    assert "exit" not in ask(shell, "wait; echo all done")
+
+
+def test_stopped_job_can_be_killed(shell: "pexpect.spawn") -> None:
+    shell.sendline(cerebro("/bin/cat"))
+    shell.sendline("text")
+    shell.expect_exact("text")
+    shell.sendcontrol("z")
+    shell.expect_exact("Stopped")
+    shell.expect_exact(PROMPT)
+    ask(shell, "kill -9 %1; wait %1 2>/dev/null")
+    assert "Stopped" not in ask(shell, "sleep 0.3; jobs")
+
+
+def test_started_in_the_background(shell: "pexpect.spawn") -> None:
+    shell.sendline(cerebro("/bin/sh", "-c", "echo in background; exit 4") + " &")
+    shell.expect_exact("in background")
+    assert "status 4" in ask(shell, "wait %1; echo status $?")
+
+
+def test_background_reader_is_stopped(shell: "pexpect.spawn") -> None:
+    ask(shell, cerebro("/bin/sh", "-c", "read x; echo got $x") + " &")
+    assert "Stopped" in ask(shell, "sleep 0.5; jobs")
+    shell.sendline("fg")
+    shell.sendline("word")
+    shell.expect_exact("got word")
+    shell.expect_exact(PROMPT)
+
+
+def test_interactive_bash_inside(shell: "pexpect.spawn") -> None:
+    before = settings(shell)
+    shell.sendline(cerebro("/usr/bin/env", "PS1=inner> ", "/bin/bash", "--norc", "--noprofile", "-i"))
+    shell.expect_exact("inner> ")
+    assert "no job control" not in shell.before
+    shell.sendline("stty -echo; bind 'set enable-bracketed-paste off' 2>/dev/null")
+    shell.expect_exact("inner> ")
+    shell.sendline("sleep 100")
+    time.sleep(0.5)  # until it has the terminal
+    shell.sendcontrol("z")
+    shell.expect_exact("Stopped")
+    shell.expect_exact("inner> ")
+    shell.sendline("bg; jobs")
+    shell.expect("Running.*sleep 100")
+    shell.sendline("fg")
+    shell.expect_exact("sleep 100")
+    time.sleep(0.5)
+    shell.sendcontrol("c")
+    shell.expect_exact("inner> ")
+    shell.sendline("echo status $?")
+    shell.expect_exact("status 130")
+    shell.sendline("set -m; (sleep 0.2; echo from job) & wait; jobs | wc -l")
+    shell.expect_exact("from job")
+    shell.sendline("cat | tr a-z A-Z")
+    shell.sendline("typed")
+    shell.sendcontrol("d")
+    shell.expect_exact("TYPED")
+    shell.sendline("exit 6")
+    shell.expect_exact(PROMPT)
+    assert ask(shell, "echo status $?").endswith("status 6\n")
+    assert settings(shell) == before
+
+
+def test_terminal_left_in_raw_mode_is_repaired(shell: "pexpect.spawn") -> None:
+    before = settings(shell)
+    shell.sendline(cerebro("/bin/sh", "-c", "stty raw -echo; echo started; kill -9 $$"))
+    shell.expect_exact("started")
+    shell.expect_exact(PROMPT)
+    assert settings(shell) == before
+
+
+def test_window_size_and_its_change(shell: "pexpect.spawn") -> None:
+    shell.sendline(cerebro("/bin/bash", "-c", "stty size; trap 'stty size; exit' WINCH; "
+                                              "echo started; while :; do sleep 0.1; done"))
+    shell.expect_exact("30 100")
+    shell.expect_exact("started")
+    shell.setwinsize(40, 120)
+    shell.expect_exact("40 120")
+    shell.expect_exact(PROMPT)
+
+
+def test_full_screen_editor(shell: "pexpect.spawn") -> None:
+    import shutil
+    if shutil.which("vim") is None:
+        pytest.skip("not installed: vim")
+    before = settings(shell)
+    shell.sendline(cerebro("/bin/sh", "-c", "vim -u NONE -n /tmp/text; cat /tmp/text"))
+    shell.expect(r"\x1b\[")
+    shell.send("ihello from vim\x1b")
+    shell.send(":wq\r")
+    shell.expect_exact("hello from vim\r\n")
+    shell.expect_exact(PROMPT)
+    assert settings(shell) == before
+
+
+def test_hang_up_ends_the_tree() -> None:
+    words = run_argv(["/bin/sh", "-c", "sleep 1000 & echo started; sleep 1000"])
+    child = pexpect.spawn(words[0], words[1:], encoding="utf-8", timeout=15,
+                          env=base_environment())
+    child.expect_exact("started")
+    child.close(force=False)
+    assert not child.isalive() or child.terminate(force=True)
+    # That nothing is left is checked after every test.
+
+
+def test_password_prompt_style_reading(shell: "pexpect.spawn") -> None:
+    script = "import getpass; print('len', len(getpass.getpass('secret: ')))"
+    shell.sendline(cerebro("/usr/bin/python3", "-c", script))
+    shell.expect_exact("secret: ")
+    shell.sendline("hunter22")
+    shell.expect_exact("len 8")
+    shell.expect_exact(PROMPT)
