@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -140,6 +141,24 @@ ssize_t vfs_describe_fd(struct vfs *vfs, int fd, char *text, size_t size)
     return r < 0 ? r : place_text(place, text, size);
 }
 
+static bool is_device(mode_t mode)
+{
+    return S_ISCHR(mode) || S_ISBLK(mode);
+}
+
+/*
+ * An overlay has a device number of its own; it keeps the inode numbers of its layers. The guest's
+ * /dev numbers its nodes itself: a device is known by its number.
+ */
+static bool is_same(const struct statx *found, const struct stat *stat)
+{
+    if ((found->stx_mode & S_IFMT) != (stat->st_mode & S_IFMT))
+        return false;
+    if (is_device(stat->st_mode))
+        return makedev(found->stx_rdev_major, found->stx_rdev_minor) == stat->st_rdev;
+    return found->stx_ino == stat->st_ino;
+}
+
 /* The object that a guest path names now, if it is the one of the descriptor. */
 static int resolve_same(struct vfs *vfs, const char *path, const struct stat *stat,
                         struct vfs_place **ret_place)
@@ -160,9 +179,7 @@ static int resolve_same(struct vfs *vfs, const char *path, const struct stat *st
     if (r < 0)
         return r;
     r = vfs_stat(place, &found);
-    /* An overlay has a device number of its own; it keeps the inode numbers of its layers. */
-    if (r == 0 &&
-        (found.stx_ino != stat->st_ino || (found.stx_mode & S_IFMT) != (stat->st_mode & S_IFMT)))
+    if (r == 0 && !is_same(&found, stat))
         r = -ESTALE;
     if (r < 0) {
         vfs_place_unref(place);
@@ -195,6 +212,18 @@ static void remember_directory(struct vfs *vfs, int fd, struct vfs_place *place)
         vfs_remember_place(vfs, &stat, place);
 }
 
+/* The devices of the guest's /dev are the host's, and have the host's names. */
+static bool name_in_guest(struct vfs *vfs, const struct stat *stat, const char *host_path,
+                          char guest[VFS_PATH_MAX])
+{
+    if (!is_device(stat->st_mode))
+        return vfs_guest_path(vfs, host_path, guest, VFS_PATH_MAX);
+    if (!S_ISCHR(stat->st_mode) || strncmp(host_path, "/dev/", 5) != 0)
+        return false;
+    snprintf(guest, VFS_PATH_MAX, "%s", host_path);
+    return true;
+}
+
 int describe_place(struct vfs *vfs, int fd, const struct stat *stat, struct vfs_place **ret_place)
 {
     char path[VFS_PATH_MAX];
@@ -203,8 +232,7 @@ int describe_place(struct vfs *vfs, int fd, const struct stat *stat, struct vfs_
 
     if (r < 0)
         return r;
-    if (!S_ISCHR(stat->st_mode) && !S_ISBLK(stat->st_mode) && stat->st_nlink > 0 &&
-        vfs_guest_path(vfs, path, guest, sizeof(guest)) &&
+    if (stat->st_nlink > 0 && name_in_guest(vfs, stat, path, guest) &&
         resolve_same(vfs, guest, stat, ret_place) == 0) {
         remember_directory(vfs, fd, *ret_place);
         return 0;

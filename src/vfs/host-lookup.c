@@ -210,7 +210,8 @@ static int find_link(struct host_node *base, int base_fd, const char *rel,
 
 /*
  * A plain name in a directory at hand needs no descriptor to be looked at, and most names are only
- * looked at. Returns HOST_NOT_TAKEN when it takes more than that.
+ * looked at. Not so directories: somebody may keep one as its place, and then it has to stay the
+ * same one when it is renamed. Returns HOST_NOT_TAKEN when it takes more than a look.
  */
 static int look_at_name(struct host_node *base, int base_fd, const char *name,
                         struct vfs_lookup *lookup)
@@ -221,7 +222,8 @@ static int look_at_name(struct host_node *base, int base_fd, const char *name,
 
     if (statx(base_fd, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &stat) < 0)
         return -errno;
-    if ((S_ISLNK(stat.stx_mode) && lookup->follow_last) || host_stat_device(&stat) != fs->device)
+    if (S_ISDIR(stat.stx_mode) || (S_ISLNK(stat.stx_mode) && lookup->follow_last) ||
+        host_stat_device(&stat) != fs->device)
         return HOST_NOT_TAKEN;
     r = host_node_new_lazy(fs, base, name, &stat, &lookup->node);
     return r < 0 ? r : VFS_LOOKUP_NODE;

@@ -20,6 +20,8 @@
 
 #include "vfs/descriptor-internal.h"
 
+#define FIRST_NAME 2 /* position behind the dots */
+
 /* struct linux_dirent64 of include/linux/dirent.h */
 struct record {
     uint64_t inode;
@@ -87,7 +89,7 @@ static int list_dots(struct vfs_node *node, struct vfs_place *place, struct list
     struct statx stat;
     int r;
 
-    if (listing->position >= 2)
+    if (listing->position >= FIRST_NAME)
         return 0;
     r = node_stat(node, &stat);
     if (r < 0)
@@ -99,28 +101,15 @@ static int list_dots(struct vfs_node *node, struct vfs_place *place, struct list
 }
 
 /* `place` may be NULL: there is no name to go up by. */
-static ssize_t list_served(struct vfs_node *node, struct vfs_place *place, int fd,
-                           struct listing *listing, const struct vfs_actor *actor)
+static int list_served(struct vfs_node *node, struct vfs_place *place, struct listing *listing,
+                       const struct vfs_actor *actor)
 {
     const struct vfs_fs_ops *ops = node->fs->ops;
-    off_t position = lseek(fd, 0, SEEK_CUR);
-    int r;
+    int r = list_dots(node, place, listing);
 
-    if (position < 0)
-        return -errno;
-    if (place && place->deleted)
-        return -ENOENT;
-    listing->position = (uint64_t)position;
-    r = list_dots(node, place, listing);
     if (r == 0 && !listing->full && ops->readdir)
-        r = ops->readdir(node, listing->position - 2, actor, add_record, listing);
-    if (r < 0 && listing->used == 0)
-        return r;
-    if (listing->full && listing->used == 0)
-        return -EINVAL;
-    if (lseek(fd, (off_t)listing->position, SEEK_SET) < 0)
-        return -errno;
-    return (ssize_t)listing->used;
+        r = ops->readdir(node, listing->position - FIRST_NAME, actor, add_record, listing);
+    return r;
 }
 
 /* ---- directories of the host with our positions ---- */
@@ -132,35 +121,31 @@ static long host_records(int fd, void *buffer, size_t size)
     return length < 0 ? -errno : length;
 }
 
-static const struct record *record_at(const unsigned char *buffer, long at)
+static struct record *record_at(unsigned char *buffer, long at)
 {
-    return (const struct record *)(buffer + at);
+    return (struct record *)(buffer + at);
 }
 
-/* Our position behind a record, when it is `position` before it. */
-static uint64_t position_after(uint64_t position, const struct record *record)
+/* The host has them anywhere in its order; here they come first. */
+static bool is_dots(const struct record *record)
 {
-    if (strcmp(record->name, ".") == 0)
-        return position > 1 ? position : 1;
-    if (strcmp(record->name, "..") == 0)
-        return position > 2 ? position : 2;
-    return position < 2 ? 3 : position + 1;
+    return strcmp(record->name, ".") == 0 || strcmp(record->name, "..") == 0;
 }
 
 /* Reads on from the beginning until as many names as `position` says have gone by. */
 static int count_to(int fd, uint64_t position)
 {
     unsigned char buffer[16384] __attribute__((aligned(8)));
-    uint64_t at = 0;
+    uint64_t at = FIRST_NAME;
     long length = 1;
 
     if (lseek(fd, 0, SEEK_SET) < 0)
         return -errno;
     while (at < position && (length = host_records(fd, buffer, sizeof(buffer))) > 0)
         for (long offset = 0; offset < length; offset += record_at(buffer, offset)->length) {
-            at = position_after(at, record_at(buffer, offset));
-            if (at == position)
-                return lseek(fd, record_at(buffer, offset)->next, SEEK_SET) < 0 ? -errno : 0;
+            if (is_dots(record_at(buffer, offset)) || ++at < position)
+                continue;
+            return lseek(fd, record_at(buffer, offset)->next, SEEK_SET) < 0 ? -errno : 0;
         }
     return length < 0 ? (int)length : 0;
 }
@@ -180,59 +165,119 @@ static struct vfs_reading *find_reading(struct vfs *vfs, const struct stat *stat
 /* Brings the descriptor from our position to the host's. */
 static int to_host_position(struct vfs *vfs, int fd, const struct stat *stat, uint64_t position)
 {
-    const struct vfs_reading *reading;
+    const struct vfs_reading *reading = find_reading(vfs, stat, position);
 
-    if (position == 0)
-        return 0;
-    reading = find_reading(vfs, stat, position);
     if (reading == NULL)
         return count_to(fd, position);
     return lseek(fd, reading->host_position, SEEK_SET) < 0 ? -errno : 0;
 }
 
 static void note_reading(struct vfs *vfs, const struct stat *stat, uint64_t before,
-                         const struct vfs_reading *reading)
+                         uint64_t position, int64_t host_position)
 {
-    struct vfs_reading *slot = before ? find_reading(vfs, stat, before) : NULL;
+    struct vfs_reading *slot = find_reading(vfs, stat, before);
 
     if (slot == NULL)
         slot = &vfs->readings[vfs->next_reading++ % VFS_READINGS];
-    *slot = *reading;
+    *slot = (struct vfs_reading){.device = stat->st_dev,
+                                 .inode = stat->st_ino,
+                                 .position = position,
+                                 .host_position = host_position};
 }
 
-static ssize_t list_lower(struct vfs *vfs, int fd, const struct stat *stat, struct listing *listing)
+/* Gives the host's records our positions and leaves out its dots. Returns the host's position. */
+static int64_t take_records(struct listing *listing, long length)
 {
-    off_t before = lseek(fd, 0, SEEK_CUR);
-    struct vfs_reading reading = {.device = stat->st_dev, .inode = stat->st_ino};
+    unsigned char *from = listing->buffer + listing->used;
+    int64_t host_position = 0;
+    uint16_t size;
+
+    for (long at = 0; at < length; at += size) {
+        struct record *record = record_at(from, at);
+
+        size = record->length;
+        host_position = record->next;
+        if (is_dots(record))
+            continue;
+        record->next = (int64_t)++listing->position;
+        memmove(listing->buffer + listing->used, record, size);
+        listing->used += size;
+    }
+    return host_position;
+}
+
+/* "." and ".." of a directory of the lower, whose parent is one of the lower as well. */
+static void add_host_dots(int fd, const struct stat *stat, struct listing *listing)
+{
+    struct stat above;
+
+    if (fstatat(fd, "..", &above, 0) < 0)
+        above = *stat;
+    if (listing->position == 0)
+        add_record(listing, ".", stat->st_ino, S_IFDIR);
+    if (listing->position == 1)
+        add_record(listing, "..", above.st_ino, S_IFDIR);
+}
+
+/* Lists from `listing->position` on. The descriptor is left at some position of the host's. */
+static int list_lower(struct vfs *vfs, int fd, const struct stat *stat, struct listing *listing)
+{
+    uint64_t before;
+    size_t used;
     long length;
 
-    if (before < 0)
-        return -errno;
-    length = to_host_position(vfs, fd, stat, (uint64_t)before);
-    if (length == 0)
-        length = host_records(fd, listing->buffer, listing->size);
-    reading.position = (uint64_t)before;
-    for (long at = 0; at < length;) {
-        struct record *record = (struct record *)(listing->buffer + at);
+    if (listing->position < FIRST_NAME)
+        add_host_dots(fd, stat, listing);
+    if (listing->full)
+        return 0;
+    before = listing->position;
+    used = listing->used;
+    length = to_host_position(vfs, fd, stat, before);
+    if (length < 0)
+        return (int)length;
+    do {
+        int64_t host_position;
 
-        reading.position = position_after(reading.position, record);
-        reading.host_position = record->next;
-        record->next = (int64_t)reading.position;
-        at += record->length;
-    }
-    if (length > 0)
-        note_reading(vfs, stat, (uint64_t)before, &reading);
-    if (lseek(fd, (off_t)reading.position, SEEK_SET) < 0)
-        return -errno;
-    return length;
+        length = host_records(fd, listing->buffer + used, listing->size - used);
+        if (length <= 0)
+            break;
+        host_position = take_records(listing, length);
+        note_reading(vfs, stat, before, listing->position, host_position);
+    } while (listing->used == used); /* nothing but dots */
+    listing->full = length == -EINVAL;
+    return length == -EINVAL ? 0 : (int)(length < 0 ? length : 0);
 }
 
-/* What a real descriptor of a directory shows by now. */
+/* ---- */
+
+/* Lists a directory with positions of ours. `stat` not NULL: it has a real descriptor. */
+static ssize_t list_ours(struct vfs_node *node, struct vfs_place *place, int fd,
+                         const struct stat *stat, struct listing *listing,
+                         const struct vfs_actor *actor)
+{
+    off_t position = lseek(fd, 0, SEEK_CUR);
+    int r;
+
+    if (position < 0)
+        return -errno;
+    if (place && place->deleted)
+        return -ENOENT;
+    listing->position = (uint64_t)position;
+    if (stat && node->fs->ops->is_untouched(node))
+        r = list_lower(node->fs->vfs, fd, stat, listing);
+    else
+        r = list_served(node, place, listing, actor);
+    if (lseek(fd, (off_t)listing->position, SEEK_SET) < 0 && r == 0)
+        r = -errno;
+    if (r < 0 && listing->used == 0)
+        return r;
+    return listing->full && listing->used == 0 ? -EINVAL : (ssize_t)listing->used;
+}
+
 static ssize_t list_real(struct vfs *vfs, int fd, struct listing *listing,
                          const struct vfs_actor *actor)
 {
     struct vfs_place *place cleanup_place = NULL;
-    const struct vfs_fs_ops *ops;
     struct stat stat;
     int r;
 
@@ -243,14 +288,9 @@ static ssize_t list_real(struct vfs *vfs, int fd, struct listing *listing,
     r = vfs_place_of_fd(vfs, fd, &place);
     if (r < 0)
         return r;
-    ops = place->node->fs->ops;
-    if (ops->is_untouched == NULL)
+    if (place->node->fs->ops->is_untouched == NULL)
         return host_records(fd, listing->buffer, listing->size);
-    if (place->deleted)
-        return -ENOENT;
-    if (ops->is_untouched(place->node))
-        return list_lower(vfs, fd, &stat, listing);
-    return list_served(place->node, place, fd, listing, actor);
+    return list_ours(place->node, place, fd, &stat, listing, actor);
 }
 
 ssize_t vfs_getdents(struct vfs *vfs, int fd, void *buffer, size_t size,
@@ -265,5 +305,5 @@ ssize_t vfs_getdents(struct vfs *vfs, int fd, void *buffer, size_t size,
         return -EBADF;
     if (!S_ISDIR(handle->node->type))
         return -ENOTDIR;
-    return list_served(handle->node, handle->place, fd, &listing, actor);
+    return list_ours(handle->node, handle->place, fd, NULL, &listing, actor);
 }

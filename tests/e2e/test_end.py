@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import signal
 import subprocess
 import time
@@ -11,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import (base_environment, descendants, guest, host_files, kill_tree, left_over,
-                     read_process, reap, run_argv, send, supervisor_of, wait_until)
+from harness import (CEREBRO, base_environment, descendants, guest, host_files, kill_tree,
+                     left_over, read_process, reap, run_argv, run_host, send, supervisor_of, wait_until)
 
 INSTANTS = 100 if os.environ.get("TORTURE") == "long" else 10
 
@@ -227,3 +228,200 @@ def test_many_short_runs() -> None:
     from harness import run
     for number in range(30):
         assert run(guest("show-static"), "exit", str(number)).status == number
+
+
+# ---- signals that a process sends, not the keyboard ----
+
+@pytest.mark.parametrize("name", ["INT", "QUIT", "TERM", "HUP", "ALRM"])
+def test_status_after_a_signal_to_the_front(name: str) -> None:
+    process = start(["/bin/sh", "-c", "ulimit -c 0; echo ready; exec sleep 1001"])
+    process.send_signal(signal.Signals[f"SIG{name}"])
+    finish(process, [])
+    assert process.returncode == 128 + signal.Signals[f"SIG{name}"]
+
+
+def test_parent_of_the_front_dies() -> None:
+    """Nothing happens, as to any program: the run goes on and its output is complete."""
+    words = shlex.join(run_argv(["/bin/sh", "-c", "sleep 0.4; echo still here"]))
+    got = run_host(["/bin/sh", "-c", f"{words} & kill -9 $$"])
+    assert got.out == "still here\n", str(got)
+
+
+# ---- surroundings ----
+
+STREAMS = ["<&-", ">&-", "2>&-", "<&- >&-", ">&- 2>&-", "<&- >&- 2>&-"]
+
+
+@pytest.mark.parametrize("closed", STREAMS)
+def test_closed_streams(closed: str) -> None:
+    """The program finds them closed, and nothing that Cerebro prints goes astray."""
+    script = ("import os\nclosed = []\nfor fd in range(3):\n"
+              "    try: os.fstat(fd)\n    except OSError: closed.append(fd)\n"
+              "os.stat('/etc/passwd')\nos._exit(40 + sum(1 << fd for fd in closed))")
+    wanted = sum(bit for sign, bit in (("<", 1), (" >", 2), ("2>", 4)) if sign in " " + closed)
+    # The interpreter itself must not open anything first: no site, no locale.
+    words = shlex.join(run_argv(["/usr/bin/python3", "-I", "-S", "-c", script],
+                                ["--trace", "--stats", "--diff"]))
+    got = run_host(["/bin/sh", "-c", f"{words} {closed}"])
+    assert got.status == 40 + wanted, str(got)[-2000:]
+    if ">&-" in closed:
+        assert got.out == ""
+
+
+def test_closed_streams_with_errors_to_tell() -> None:
+    words = shlex.join(run_argv(["/no/such/program"]))
+    assert run_host(["/bin/sh", "-c", f"{words} <&- >&- 2>&-"]).status == 127
+
+
+def test_output_that_nobody_reads() -> None:
+    words = shlex.join(run_argv(["/bin/sh", "-c", "exit 6"], ["--stats", "--trace", "--diff"]))
+    got = run_host(["/bin/bash", "-c", f"{words} 2> >(exec true) >/dev/full; echo $?"])
+    assert got.out == "6\n"
+
+
+def test_trace_that_cannot_be_written() -> None:
+    from harness import run
+    got = run("/bin/sh", "-c", "exit 4", options=["--trace-to", "/dev/full"])
+    assert got.status == 4
+    assert "the trace is incomplete: /dev/full" in got.err
+
+
+FULL = """
+set -e
+mount -t tmpfs -o size=256k none "$1"
+mkdir "$1/upper"
+shift
+exec "$@"
+"""
+
+FILL = """
+head -c 1000000 /dev/zero >/var/big; echo big $?
+echo more >>/etc/services; echo change $?
+rm -f /var/big
+echo fits >/var/small && cat /var/small
+[ "$(tail -n 1 /etc/services)" = more ] && echo changed without room
+test -s /etc/services && echo whole
+"""
+
+
+def test_full_disk(work: Path) -> None:
+    """ENOSPC reaches the program, what was there stays whole, and room that is freed is usable."""
+    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-r", "-m"]
+    if run_host([*unshare, "true"]).status != 0:
+        pytest.skip("no mount namespace to be had")
+    words = run_argv(["/bin/sh", "-c", FILL], ["--overlay", work / "upper"])
+    got = run_host([*unshare, "sh", "-c", FULL, "sh", str(work), *words])
+    if "mount" in got.err:
+        pytest.skip(got.err.strip())
+    lines = got.out.splitlines()
+    assert lines[0] != "big 0", str(got)
+    assert "No space left on device" in got.err, str(got)
+    assert lines[-2:] == ["fits", "whole"], str(got)
+
+
+def test_arguments_at_the_hosts_limits() -> None:
+    """What fits a native exec fits through Cerebro, too: one long string, many, much in all."""
+    code = "import sys; print(len(sys.argv) - 1, sum(map(len, sys.argv[1:])))"
+    for count, length in ((1, 131071), (13, 131071), (20000, 60)):
+        got = run_host([*run_argv(["/usr/bin/python3", "-c", code]), *["x" * length] * count])
+        assert got.out == f"{count} {count * length}\n", got.err[-500:]
+
+
+def test_environment_at_the_hosts_limits() -> None:
+    code = "import os; print(sum(len(v) for k, v in os.environ.items() if k.startswith('LONG')))"
+    for count, length in ((1, 131000), (13, 131000), (10000, 60)):
+        env = base_environment(**{f"LONG{i}": "x" * length for i in range(count)})
+        got = run_host(run_argv(["/usr/bin/python3", "-c", code]), env=env)
+        assert got.out == f"{count * length}\n", got.err[-500:]
+
+
+@pytest.mark.parametrize("limit", [64, 100, 128, 256])
+def test_few_descriptors(limit: int) -> None:
+    """Either it works, /proc and directories included, or it says what it needs."""
+    script = "cat /proc/self/status | grep -c Name; ls /tmp; ls / | grep -c usr"
+    words = shlex.join(run_argv(["/bin/sh", "-c", script]))
+    got = run_host(["/bin/bash", "-c", f"ulimit -n {limit}; {words}"])
+    if limit >= 128:
+        assert got.ok().out == "1\n1\n", str(got)
+    else:
+        assert got.status == 125 and "the hard limit on open files is" in got.err, str(got)
+        assert "try: " in got.err
+
+
+def test_many_files_with_few_descriptors() -> None:
+    script = ("i=0; while [ $i -lt 300 ]; do echo $i >/tmp/f$i || exit 1; i=$((i+1)); done; "
+              "cat /tmp/f* | sort -n | tail -n 1; ls /tmp | wc -l")
+    words = shlex.join(run_argv(["/bin/sh", "-c", script]))
+    got = run_host(["/bin/bash", "-c", f"ulimit -n 160; {words}"])
+    assert got.ok().out == "299\n300\n", str(got)
+
+
+def test_nohup() -> None:
+    words = shlex.join(run_argv(["/bin/sh", "-c", "kill -HUP $$; echo survived"]))
+    got = run_host(["/bin/sh", "-c", f"nohup {words} </dev/null 2>/dev/null"])
+    assert got.ok().out == "survived\n"
+
+
+def test_in_a_session_of_its_own() -> None:
+    words = run_argv(["/bin/sh", "-c", "(exec 3</dev/tty) 2>/dev/null; echo $?; exit 5"])
+    got = run_host(["setsid", "-w", *words])
+    assert got.status == 5 and got.out.strip() != "0", str(got)
+
+
+def test_inside_itself() -> None:
+    """One process kernel inside another cannot be: the inner one says so at once."""
+    folder = Path(CEREBRO).resolve().parents[2]
+    got = run_host(run_argv([CEREBRO, "run", "--", "/bin/true"],
+                            ["--quiet", "--bind", f"{folder}:{folder}:ro"]), timeout=20)
+    assert got.status == 125, str(got)
+    assert "already answers system calls of this process" in got.err and "try:" in got.err
+
+
+# ---- --wait-all ----
+
+def test_first_process_decides_without_wait_all() -> None:
+    from harness import sh
+    got = sh("(sleep 30; echo late) & exit 3")
+    assert got.status == 3 and got.out == "" and got.seconds < 20
+
+
+def test_wait_all() -> None:
+    """Daemons go on after the first process, whose status still counts."""
+    from harness import run
+    daemon = "setsid sh -c '(sleep 0.5; echo late >&2; echo late) &' & exit 3"
+    got = run("/bin/sh", "-c", daemon, options=["--wait-all"])
+    assert (got.status, got.out, got.err) == (3, "late\n", "late\n")
+    got = run("/bin/sh", "-c", "(sleep 0.3; ls / >/dev/null && echo served) & kill -9 $$",
+              options=["--wait-all"])
+    assert (got.status, got.out) == (137, "served\n")
+
+
+def test_signal_while_waiting_for_all() -> None:
+    process = start(["/bin/sh", "-c", "(exec sleep 1000) & echo ready; exit 3"], "--wait-all")
+    time.sleep(0.3)
+    supervisor = supervisor_of(process.pid)
+    assert supervisor
+    send(supervisor.pid, signal.SIGTERM)
+    finish(process, [])
+    assert process.returncode == 3
+
+
+# ---- control groups ----
+
+def groups() -> set[str]:
+    return {f"{root}/{name}" for root, names, _ in os.walk("/sys/fs/cgroup") for name in names
+            if name.startswith("cerebro-")}
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_no_group_is_left(victim: str, is_root: bool) -> None:
+    if not is_root:
+        pytest.skip("only root makes control groups here")
+    before = groups()
+    process = busy("--limit", "pids=100,memory=500M")
+    supervisor = supervisor_of(process.pid)
+    assert supervisor
+    kill_at(victim, process.pid, supervisor.pid)
+    finish(process, [])
+    assert not left_over(3)
+    assert wait_until(lambda: groups() <= before, 3), groups() - before

@@ -263,7 +263,7 @@ def busybox_root(work: Path) -> Path:
 def test_another_root(busybox_root: Path, work: Path, layer: Path) -> None:
     script = """ls /; cat /etc/up | grep -c .; ls /usr 2>/dev/null || echo no usr
 echo kept >/etc/new; rm /etc/passwd; cat /proc/self/comm; readlink /proc/self/exe; cd ..; pwd
-ls /.. | grep -c bin; echo x >/dev/null && ls /dev/null; ps | grep -c ps; echo t >/tmp/t; cat /tmp/t"""
+ls /.. | grep -c bin; echo x >/dev/null && ls /dev/null; ps -o comm | grep -c '^ps'; echo t >/tmp/t; cat /tmp/t"""
     options = ["--root", busybox_root, "--cwd", "/"]
     got = run("/bin/sh", "-c", script, options=options).ok()
     lines = got.out.splitlines()
