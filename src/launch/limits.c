@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,8 @@
 /* 64 for the window of kernel-served descriptors, the rest for the program. */
 #define OPEN_FILES_NEEDED 128
 
-#define CGROUPS "/sys/fs/cgroup"
+#define CGROUPS      "/sys/fs/cgroup"
+#define GROUP_PREFIX "cerebro-"
 
 static int write_text(const char *directory, const char *file, const char *text)
 {
@@ -76,10 +78,34 @@ static int group_path(const char *mount, const char *controller, pid_t superviso
 
     if (r < 0)
         return r;
-    if (snprintf(path, size, "%s%s/cerebro-%d", mount, strcmp(own, "/") ? own : "", supervisor) >=
-        (int)size)
+    if (snprintf(path, size, "%s%s/" GROUP_PREFIX "%d", mount, strcmp(own, "/") ? own : "",
+                 supervisor) >= (int)size)
         return -ENAMETOOLONG;
     return 0;
+}
+
+/*
+ * Removes what supervisors left that were killed between the end of their guests and their own.
+ * A group in which something still runs cannot be removed anyway.
+ */
+static void remove_stale(const char *group)
+{
+    char parent[256];
+    char *slash;
+    struct dirent *entry;
+
+    snprintf(parent, sizeof(parent), "%s", group);
+    slash = strrchr(parent, '/');
+    *slash = '\0';
+    cleanup_dir DIR *directory = opendir(parent);
+    while (directory && (entry = readdir(directory))) {
+        uint64_t pid;
+
+        if (strncmp(entry->d_name, GROUP_PREFIX, strlen(GROUP_PREFIX)) == 0 &&
+            io_parse_u64(entry->d_name + strlen(GROUP_PREFIX), INT_MAX, &pid) == 0 && pid > 0 &&
+            kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+            unlinkat(dirfd(directory), entry->d_name, AT_REMOVEDIR);
+    }
 }
 
 static int make_group(const char *mount, const char *controller, char *ret_path, size_t size)
@@ -93,6 +119,7 @@ static int make_group(const char *mount, const char *controller, char *ret_path,
     if (mkdir(path, 0755) < 0 && (errno != EEXIST || rmdir(path) < 0 || mkdir(path, 0755) < 0))
         return -errno;
     snprintf(ret_path, size, "%s", path);
+    remove_stale(path);
     return 0;
 }
 

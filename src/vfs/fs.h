@@ -73,6 +73,11 @@ struct vfs_fs_ops {
      * be directories (-ENOTDIR) that the actor may search (-EACCES).
      */
     int (*lookup)(struct vfs_node *base, const char *rel, struct vfs_lookup *lookup);
+    /*
+     * The node is going to be kept beyond this call: from now on it must be found whatever happens
+     * to its name. NULL: it always is.
+     */
+    void (*hold)(struct vfs_node *node);
     /* The last reference is gone: free the node. */
     void (*release)(struct vfs_node *node);
     /* The file system is unmounted for good: free it (nodes are gone). */
@@ -234,6 +239,14 @@ void vfs_remember_place(struct vfs *vfs, const struct statx *stat, struct vfs_pl
 int vfs_register_identity(struct vfs *vfs, dev_t device, ino_t inode, struct vfs_node *node);
 void vfs_forget_identity(struct vfs *vfs, dev_t device, ino_t inode);
 
+/*
+ * As vfs_register_identity(), for the host's file of which `node` is a copy: descriptors that are
+ * still open on it are the node's where their name on the host no longer leads to it.
+ */
+int vfs_register_origin(struct vfs *vfs, dev_t device, ino_t inode, struct vfs_node *node);
+/* Forgets it if it is this node's. */
+void vfs_forget_origin(struct vfs *vfs, dev_t device, ino_t inode, const struct vfs_node *node);
+
 /* True for nodes of host file systems. */
 bool vfs_is_host_node(const struct vfs_node *node);
 
@@ -242,3 +255,9 @@ bool vfs_is_host_node(const struct vfs_node *node);
  * errno when there is none (any more). For copy-up and for tests.
  */
 int vfs_host_node_fd(struct vfs_node *node);
+
+/*
+ * A node of a host file system for an object that was just opened and may have no name; `fd` stays
+ * the caller's. Returns 0 or a negative errno.
+ */
+int vfs_host_node_of_fd(struct vfs_fs *fs, int fd, struct vfs_node **ret_node);

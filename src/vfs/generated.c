@@ -1,7 +1,8 @@
 /*
- * Generated files: the text of one moment in a memfd that was made for one open. A live file is
- * made anew by each read from position 0: the memfd is refilled and the guest's own read call runs
- * natively on it. What is written goes to the file's store function and never into the memfd.
+ * Generated files: the text of one moment in a memfd that was made for one open, and sealed: what
+ * one process sees in it no other can alter, and a write that gets past us fails. A live file is
+ * made anew by each read from position 0, which is answered from here; the memfd lends it its
+ * position only. What is written goes to the file's store function.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,8 @@ struct generated_handle {
     struct vfs_handle handle;
     struct vfs_generated generated;
     bool live;
+    bool made;          /* `text` holds what a read has seen */
+    struct strbuf text; /* live files only */
 };
 
 struct vfs_actor actor_of_request(struct pk_request *request)
@@ -38,95 +41,142 @@ static struct generated_handle *generated_of(struct vfs_handle *handle)
     return container_of(handle, struct generated_handle, handle);
 }
 
-/* The new text is in place before the old end is cut, so that a racing reader sees no hole. */
-static int refill(int fd, const struct strbuf *text)
-{
-    char path[IO_FD_PATH_SIZE];
-    cleanup_close int writable = open(io_fd_path(fd, path), O_WRONLY | O_CLOEXEC);
-    int r;
-
-    if (writable < 0)
-        return -errno;
-    r = io_write_all(writable, strbuf_text(text), text->length);
-    if (r < 0)
-        return r;
-    return ftruncate(writable, (off_t)text->length) < 0 ? -errno : 0;
-}
-
-static int refresh(struct generated_handle *file, struct pk_request *request, int fd)
+/* The text as it is now. */
+static int refresh(struct generated_handle *file, struct pk_request *request)
 {
     struct vfs_actor actor = actor_of_request(request);
-    cleanup_strbuf struct strbuf text = {0};
-    int r;
+    struct strbuf text = {0};
+    int r = 0;
 
-    if (file->generated.regenerate == NULL)
-        return 0;
-    r = file->generated.regenerate(file->handle.node, &actor, file->generated.cookie, &text);
+    if (file->generated.regenerate)
+        r = file->generated.regenerate(file->handle.node, &actor, file->generated.cookie, &text);
     if (r == 0)
         r = strbuf_status(&text);
-    return r < 0 ? r : refill(fd, &text);
+    if (r < 0) {
+        strbuf_free(&text);
+        return r;
+    }
+    strbuf_free(&file->text);
+    file->text = text;
+    file->made = true;
+    return 0;
 }
 
-/* Where a read call starts; -1: nowhere. */
-static off_t read_position(const struct pk_request *request, int fd)
+/* True for calls that say where, and leave the position of the descriptor alone. */
+static bool is_positioned(const struct pk_request *request)
 {
     switch (request->nr) {
     case SYS_pread64:
     case SYS_preadv:
-        return (off_t)request->args[3];
+    case SYS_pwrite64:
+    case SYS_pwritev:
+        return true;
     case SYS_preadv2:
-        if ((off_t)request->args[3] != -1)
-            return (off_t)request->args[3];
-        break;
+    case SYS_pwritev2:
+        return (int64_t)request->args[3] != -1;
+    default:
+        return false;
+    }
+}
+
+/* The buffers of a read or write call. */
+struct buffers {
+    struct iovec single;
+    struct iovec *many; /* owned */
+    const struct iovec *iov;
+    size_t count;
+};
+
+static int find_buffers(struct pk_request *request, struct buffers *buffers)
+{
+    ssize_t total;
+
+    *buffers = (struct buffers){.single = {.iov_base = (void *)(uintptr_t)request->args[1],
+                                           .iov_len = request->args[2]},
+                                .count = 1};
+    buffers->iov = &buffers->single;
+    switch (request->nr) {
+    case SYS_read:
+    case SYS_pread64:
+    case SYS_write:
+    case SYS_pwrite64:
+        return 0;
     default:
         break;
     }
-    return lseek(fd, 0, SEEK_CUR);
+    buffers->many = calloc(1024, sizeof(*buffers->many));
+    if (buffers->many == NULL)
+        return -ENOMEM;
+    buffers->iov = buffers->many;
+    buffers->count = request->args[2];
+    total = pk_read_iovec(request, request->args[1], buffers->count, buffers->many);
+    return total < 0 ? (int)total : 0;
+}
+
+/* Copies text into the guest's buffers. Returns bytes; an error only when none could be copied. */
+static ssize_t spread(struct pk_request *request, const char *text, size_t length)
+{
+    struct buffers buffers;
+    size_t done = 0;
+    int r = find_buffers(request, &buffers);
+
+    for (size_t i = 0; r == 0 && i < buffers.count && done < length; i++) {
+        size_t part = buffers.iov[i].iov_len;
+
+        part = part < length - done ? part : length - done;
+        r = pk_write(request, (uint64_t)(uintptr_t)buffers.iov[i].iov_base, text + done, part);
+        done += r < 0 ? 0 : part;
+    }
+    free(buffers.many);
+    return r < 0 && done == 0 ? r : (ssize_t)done;
 }
 
 static struct pk_answer serve_read(struct generated_handle *file, struct pk_request *request,
                                    int fd)
 {
+    int flags = fcntl(fd, F_GETFL);
+    bool positioned = is_positioned(request);
+    off_t position = positioned ? (off_t)request->args[3] : lseek(fd, 0, SEEK_CUR);
+    ssize_t length = 0;
     int r = 0;
 
-    if (file->live && read_position(request, fd) == 0)
-        r = refresh(file, request, fd);
-    return r < 0 ? pk_error(r) : pk_native();
+    if (!file->live)
+        return pk_native();
+    if (flags < 0 || (flags & O_PATH) || (flags & O_ACCMODE) == O_WRONLY)
+        return pk_error(-EBADF);
+    if (position < 0)
+        return pk_error(-EINVAL);
+    if (position == 0 || !file->made)
+        r = refresh(file, request);
+    if (r == 0 && (size_t)position < file->text.length)
+        length = spread(request, strbuf_text(&file->text) + position,
+                        file->text.length - (size_t)position);
+    if (r < 0 || length < 0)
+        return pk_error(r < 0 ? r : (int)length);
+    if (!positioned && lseek(fd, length, SEEK_CUR) < 0)
+        return pk_error(-errno);
+    return pk_value(length);
 }
 
 /* Copies what a write call wants to write; returns its length. */
 static ssize_t gather_written(struct pk_request *request, char *text, size_t size)
 {
-    bool vector = request->nr != SYS_write && request->nr != SYS_pwrite64;
-    struct iovec single = {.iov_base = (void *)(uintptr_t)request->args[1],
-                           .iov_len = request->args[2]};
-    struct iovec *iov = &single;
-    cleanup_free struct iovec *many = NULL;
-    size_t count = 1;
+    struct buffers buffers;
     size_t used = 0;
+    int r = find_buffers(request, &buffers);
 
-    if (vector) {
-        ssize_t total;
+    for (size_t i = 0; r == 0 && i < buffers.count; i++) {
+        size_t part = buffers.iov[i].iov_len;
 
-        iov = many = calloc(1024, sizeof(*many));
-        if (many == NULL)
-            return -ENOMEM;
-        count = request->args[2];
-        total = pk_read_iovec(request, request->args[1], count, iov);
-        if (total < 0)
-            return total;
+        if (part > size - used) {
+            r = -EINVAL;
+            break;
+        }
+        r = pk_read(request, (uint64_t)(uintptr_t)buffers.iov[i].iov_base, text + used, part);
+        used += part;
     }
-    for (size_t i = 0; i < count; i++) {
-        int r;
-
-        if (iov[i].iov_len > size - used)
-            return -EINVAL;
-        r = pk_read(request, (uint64_t)(uintptr_t)iov[i].iov_base, text + used, iov[i].iov_len);
-        if (r < 0)
-            return r;
-        used += iov[i].iov_len;
-    }
-    return (ssize_t)used;
+    free(buffers.many);
+    return r < 0 ? r : (ssize_t)used;
 }
 
 static struct pk_answer serve_write(struct generated_handle *file, struct pk_request *request,
@@ -134,7 +184,6 @@ static struct pk_answer serve_write(struct generated_handle *file, struct pk_req
 {
     struct vfs_actor actor = actor_of_request(request);
     int flags = fcntl(fd, F_GETFL);
-    bool positioned = request->nr == SYS_pwrite64 || request->nr == SYS_pwritev;
     cleanup_free char *text = NULL;
     ssize_t length;
     int r;
@@ -154,7 +203,7 @@ static struct pk_answer serve_write(struct generated_handle *file, struct pk_req
                               (size_t)length);
     if (r < 0)
         return pk_error(r);
-    if (!positioned && lseek(fd, length, SEEK_CUR) < 0)
+    if (!is_positioned(request) && lseek(fd, length, SEEK_CUR) < 0)
         return pk_error(-errno);
     return pk_value(length);
 }
@@ -193,14 +242,15 @@ static struct pk_answer generated_call(struct vfs_handle *handle, struct pk_requ
 
 static void generated_release(struct vfs_handle *handle)
 {
+    strbuf_free(&generated_of(handle)->text);
     free(generated_of(handle));
 }
 
 static const struct vfs_handle_ops generated_ops = {.call = generated_call,
                                                     .release = generated_release};
 
-/* A memfd with the text, reopened with just the access that was asked for. */
-static int open_text(const struct strbuf *text, int flags, bool sealed)
+/* A sealed memfd with the text, reopened with just the access that was asked for. */
+static int open_text(const struct strbuf *text, int flags)
 {
     cleanup_close int fd = io_memfd("cerebro", strbuf_text(text), text->length);
     char path[IO_FD_PATH_SIZE];
@@ -208,8 +258,7 @@ static int open_text(const struct strbuf *text, int flags, bool sealed)
 
     if (fd < 0)
         return fd;
-    if (sealed &&
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
         return -errno;
     opened = open(io_fd_path(fd, path), (flags & (O_ACCMODE | O_NONBLOCK)) | O_CLOEXEC);
     return opened < 0 ? -errno : opened;
@@ -236,7 +285,7 @@ int vfs_open_generated(struct vfs_node *node, const struct vfs_open_request *req
         r = strbuf_status(&text);
     if (r < 0)
         return r;
-    fd = open_text(&text, request->flags, !served);
+    fd = open_text(&text, request->flags);
     if (fd < 0)
         return fd;
     file = calloc(1, sizeof(*file));

@@ -143,6 +143,7 @@ int vfs_register_identity(struct vfs *vfs, dev_t device, ino_t inode, struct vfs
 
     if (identity) {
         identity->node = node;
+        identity->is_origin = false;
         vfs_place_unref(take_ptr(identity->place));
         return 0;
     }
@@ -164,6 +165,23 @@ void vfs_forget_identity(struct vfs *vfs, dev_t device, ino_t inode)
         return;
     vfs_place_unref(identity->place);
     free(identity);
+}
+
+int vfs_register_origin(struct vfs *vfs, dev_t device, ino_t inode, struct vfs_node *node)
+{
+    int r = vfs_register_identity(vfs, device, inode, node);
+
+    if (r == 0)
+        ((struct vfs_identity *)map_get2(&vfs->identities, device, inode))->is_origin = true;
+    return r;
+}
+
+void vfs_forget_origin(struct vfs *vfs, dev_t device, ino_t inode, const struct vfs_node *node)
+{
+    const struct vfs_identity *identity = map_get2(&vfs->identities, device, inode);
+
+    if (identity && identity->is_origin && identity->node == node)
+        vfs_forget_identity(vfs, device, inode);
 }
 
 void identities_free(struct vfs *vfs)
@@ -189,6 +207,20 @@ static int identity_place(struct vfs *vfs, struct vfs_identity *identity,
     if (place == NULL)
         return -ENOMEM;
     place->deleted = weak ? weak->deleted : true;
+    *ret_place = place;
+    return 0;
+}
+
+/* The place of a host file that was copied, once nothing is known of it by name (consumed). */
+static int origin_place(const struct vfs_identity *identity, struct vfs_place *nameless,
+                        struct vfs_place **ret_place)
+{
+    struct vfs_place *place = place_new(nameless->vfs, NULL, vfs_node_ref(identity->node),
+                                        nameless->path, place_stem(nameless));
+
+    vfs_place_unref(nameless);
+    if (place == NULL)
+        return -ENOMEM;
     *ret_place = place;
     return 0;
 }
@@ -287,7 +319,7 @@ void handle_attach_place(struct vfs_place *place, const struct vfs_opened *opene
         return;
     identity = map_get2(&vfs->identities, device, stat.stx_ino);
     /* An overlay wraps the node of its upper: then the wrapper is what the guest has opened. */
-    if (identity && (identity->place == NULL || identity->place->deleted)) {
+    if (identity && !identity->is_origin && (identity->place == NULL || identity->place->deleted)) {
         vfs_place_unref(identity->place);
         identity->place = place_new_weak(place);
     }
@@ -301,6 +333,7 @@ int vfs_place_of_fd(struct vfs *vfs, int fd, struct vfs_place **ret_place)
     struct vfs_handle *handle;
     struct vfs_place *place;
     struct stat stat;
+    int r;
 
     vfs->epoch++;
     if (fstat(fd, &stat) < 0)
@@ -311,14 +344,21 @@ int vfs_place_of_fd(struct vfs *vfs, int fd, struct vfs_place **ret_place)
         return 0;
     }
     identity = map_get2(&vfs->identities, stat.st_dev, stat.st_ino);
-    if (identity)
+    if (identity && !identity->is_origin)
         return identity_place(vfs, identity, ret_place);
     place = recall(vfs, stat.st_dev, stat.st_ino);
     if (place) {
         *ret_place = place;
         return 0;
     }
-    return describe_place(vfs, fd, &stat, ret_place);
+    r = describe_place(vfs, fd, &stat, &place);
+    if (r < 0)
+        return r;
+    /* Hard links are copied one by one, so the name of this very descriptor was asked first. */
+    if (identity && place->mount == NULL)
+        return origin_place(identity, place, ret_place);
+    *ret_place = place;
+    return 0;
 }
 
 void vfs_note_altered(struct vfs *vfs, dev_t device, ino_t inode)

@@ -112,9 +112,30 @@ int vfs_host_node_fd(struct vfs_node *node)
     return vfs_is_host_node(node) ? host_fd(host_node_of(node)) : -EINVAL;
 }
 
+int vfs_host_node_of_fd(struct vfs_fs *fs, int fd, struct vfs_node **ret_node)
+{
+    char path[IO_FD_PATH_SIZE];
+    cleanup_close int own = open(io_fd_path(fd, path), O_PATH | O_CLOEXEC);
+    struct statx stat;
+    int r;
+
+    if (own < 0)
+        return -errno;
+    r = host_statx(own, &stat);
+    if (r < 0)
+        return r;
+    return host_node_new(container_of(fs, struct host_fs, fs), take_fd(&own), &stat, ret_node);
+}
+
 const char *host_fs_path(const struct vfs_fs *fs)
 {
     return container_of(fs, struct host_fs, fs)->path;
+}
+
+/* Where the object is gone already, whoever uses the node is told so. */
+static void hold(struct vfs_node *node)
+{
+    (void)host_fd(host_node_of(node));
 }
 
 static void release(struct vfs_node *node)
@@ -140,6 +161,7 @@ static void destroy(struct vfs_fs *fs)
 const struct vfs_fs_ops vfs_host_ops = {
     .name = "host",
     .lookup = host_lookup,
+    .hold = hold,
     .release = release,
     .destroy = destroy,
     .stat = host_stat,

@@ -58,14 +58,18 @@ static int private_directory(char path[PATH_MAX])
     return -1;
 }
 
-static int make_at(int directory, int socket_fd)
+/*
+ * A socket keeps the name it was bound to, and its peers' guest names are found by it: `name` is
+ * one that no other socket has.
+ */
+static int make_at(int directory, const char *name, int socket_fd)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
     if (socket_fd < 0)
-        return mkfifoat(directory, "s", 0600) < 0 ? -errno : 0;
+        return mkfifoat(directory, name, 0600) < 0 ? -errno : 0;
     /* By descriptor: the directory's own path may not fit into sun_path. */
-    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/s", directory);
+    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", directory, name);
     return bind(socket_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
 }
 
@@ -78,18 +82,20 @@ static int make_nameless(int socket_fd)
 {
     cleanup_close int directory = -1;
     char path[PATH_MAX];
+    const char *name;
     int fd = -1;
     int r;
 
     directory = private_directory(path);
     if (directory < 0)
         return -errno;
-    r = make_at(directory, socket_fd);
+    name = strrchr(path, '-') + 1; /* what mkdtemp() chose */
+    r = make_at(directory, name, socket_fd);
     if (r == 0) {
-        fd = openat(directory, "s", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
         r = fd < 0 ? -errno : 0;
     }
-    unlinkat(directory, "s", 0);
+    unlinkat(directory, name, 0);
     rmdir(path);
     return r < 0 ? r : fd;
 }

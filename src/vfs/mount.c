@@ -137,16 +137,38 @@ struct vfs_mount *mount_of_path(struct vfs *vfs, const char *path, size_t length
     return mount;
 }
 
-bool mount_covers(const struct vfs_place *parent, const char *name)
+/* What follows the name in the path of a mount point at or below it; NULL: it is elsewhere. */
+static const char *behind_name(const struct vfs_mount *mount, const struct vfs_place *parent,
+                               const char *name)
 {
     size_t stem = place_stem(parent);
-    size_t length = stem + 1 + strlen(name);
+    size_t length = strlen(name);
+    const char *rest = mount->path + stem + 1 + length;
+
+    if (mount->length < stem + 1 + length || memcmp(mount->path, parent->path, stem) != 0 ||
+        mount->path[stem] != '/' || memcmp(mount->path + stem + 1, name, length) != 0)
+        return NULL;
+    return *rest == '\0' || *rest == '/' ? rest : NULL;
+}
+
+bool mount_covers(const struct vfs_place *parent, const char *name)
+{
+    const char *rest;
 
     if (parent->mount == NULL || parent->deleted)
         return false;
     for (struct vfs_mount *child = parent->mount->children; child; child = child->sibling)
-        if (child->length == length && memcmp(child->path, parent->path, stem) == 0 &&
-            child->path[stem] == '/' && strcmp(child->path + stem + 1, name) == 0)
+        if ((rest = behind_name(child, parent, name)) && *rest == '\0')
+            return true;
+    return false;
+}
+
+bool mount_lies_in(const struct vfs_place *parent, const char *name)
+{
+    if (parent->mount == NULL || parent->deleted)
+        return false;
+    for (struct vfs_mount *child = parent->mount->children; child; child = child->sibling)
+        if (behind_name(child, parent, name))
             return true;
     return false;
 }

@@ -121,14 +121,28 @@ int vfs_symlink(struct vfs_place *parent, const char *name, const char *target,
     return ops->symlink(parent->node, name, target, actor);
 }
 
-/* A file made with O_TMPFILE, known by its descriptor only, may get its name on a host mount. */
+/* New files of this file system are files of the host. */
+static bool makes_host_files(const struct vfs_fs *fs)
+{
+    const struct vfs_fs *upper = fs->ops->layer ? fs->ops->layer((struct vfs_fs *)fs, 0) : fs;
+
+    return fs_is_host(upper);
+}
+
+/*
+ * A file made with O_TMPFILE, which has no place in any mount, may get a name: in its own file
+ * system, or on the host where it is known by its descriptor only.
+ */
 static bool is_nameless_file(struct vfs_place *object, const struct vfs_place *parent)
 {
     struct statx stat;
 
-    return foreign_is(object->node) && fs_is_host(parent->node->fs) &&
-           S_ISREG(object->node->type) && node_stat(object->node, &stat) == 0 &&
-           stat.stx_nlink == 0;
+    if (object->mount || !S_ISREG(object->node->type))
+        return false;
+    if (object->node->fs == parent->node->fs)
+        return true;
+    return foreign_is(object->node) && makes_host_files(parent->node->fs) &&
+           node_stat(object->node, &stat) == 0 && stat.stx_nlink == 0;
 }
 
 int vfs_link(struct vfs_place *object, struct vfs_place *parent, const char *name,
@@ -259,7 +273,8 @@ static int can_rename(struct vfs_place *old_parent, const char *old_name,
         return r;
     if (new_parent->deleted)
         return -ENOENT;
-    if (mount_covers(new_parent, new_name))
+    /* A mount stays where it was made: what lies above it does not move either. */
+    if (mount_lies_in(old_parent, old_name) || mount_lies_in(new_parent, new_name))
         return -EBUSY;
     return check_sticky(new_parent, new_name, actor);
 }

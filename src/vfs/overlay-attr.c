@@ -206,11 +206,11 @@ static int may_set_xattr(struct overlay_node *node, const char *name, const stru
     return vfs_permission(actor, &stat, VFS_MAY_WRITE);
 }
 
-static int prepare_xattr(struct overlay_node *node, const char *name, const struct vfs_actor *actor,
-                         char stored[])
+/* Whether the attribute may be set or removed, and the name it is stored under. */
+static int check_xattr(struct overlay_node *node, const char *name, const struct vfs_actor *actor,
+                       char stored[])
 {
     const struct overlay_fs *fs = overlay_fs_of(node);
-    int r;
 
     if (!fs->upper->ops->setxattr)
         return -EOPNOTSUPP;
@@ -218,8 +218,7 @@ static int prepare_xattr(struct overlay_node *node, const char *name, const stru
         return -ERANGE;
     if (overlay_xattr_is_private(fs, name))
         return -EPERM;
-    r = may_set_xattr(node, name, actor);
-    return r < 0 ? r : overlay_copy_up(node, true);
+    return may_set_xattr(node, name, actor);
 }
 
 int overlay_setxattr(struct vfs_node *base, const char *name, const void *value, size_t size,
@@ -228,8 +227,10 @@ int overlay_setxattr(struct vfs_node *base, const char *name, const void *value,
     struct overlay_node *node = overlay_of(base);
     struct overlay_fs *fs = overlay_fs_of(node);
     char stored[XATTR_NAME_MAX + 1];
-    int r = prepare_xattr(node, name, actor, stored);
+    int r = check_xattr(node, name, actor, stored);
 
+    if (r == 0)
+        r = overlay_copy_up(node, true);
     return r < 0 ? r
                  : fs->upper->ops->setxattr(node->upper, stored, value, size, flags, &fs->kernel);
 }
@@ -239,12 +240,15 @@ int overlay_removexattr(struct vfs_node *base, const char *name, const struct vf
     struct overlay_node *node = overlay_of(base);
     struct overlay_fs *fs = overlay_fs_of(node);
     char stored[XATTR_NAME_MAX + 1];
-    ssize_t size = overlay_getxattr(base, name, NULL, 0);
-    int r;
+    int r = check_xattr(node, name, actor, stored);
+    ssize_t size;
 
+    if (r < 0)
+        return r;
+    size = overlay_getxattr(base, name, NULL, 0);
     if (size < 0 && size != -EOPNOTSUPP)
         return (int)size; /* nothing to copy up for */
-    r = prepare_xattr(node, name, actor, stored);
+    r = overlay_copy_up(node, true);
     return r < 0 ? r : fs->upper->ops->removexattr(node->upper, stored, &fs->kernel);
 }
 

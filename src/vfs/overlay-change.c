@@ -280,9 +280,6 @@ int overlay_create(struct vfs_node *parent, const char *name,
 
     if (r < 0)
         return r;
-    /* What is only a record does not go by itself when the guest writes. */
-    if (!m.fs->memory && !m.fs->privileged && !overlay_can(m.actor, CAP_FSETID))
-        m.mode &= ~(mode_t)(S_ISUID | S_ISGID);
     ours = (struct vfs_open_request){.actor = &m.fs->kernel,
                                      .flags = request->flags,
                                      .mode = overlay_upper_mode(m.fs, m.mode) & 07777};
@@ -292,6 +289,9 @@ int overlay_create(struct vfs_node *parent, const char *name,
     if (!m.fs->memory)
         (void)vfs_host_node_fd(upper); /* now: its name may change later */
     r = finish(&m, upper);
+    if (r == 0 && (m.mode & (S_ISUID | S_ISGID)) && !m.fs->memory && !m.fs->privileged &&
+        !overlay_can(m.actor, CAP_FSETID))
+        r = overlay_upper_limit_set_id(m.fs, upper, m.mode & 07777);
     if (r == 0)
         r = overlay_node_upper(m.fs, m.parent->dir, vfs_node_ref(upper), &node);
     if (r == 0)
@@ -310,48 +310,48 @@ int overlay_create(struct vfs_node *parent, const char *name,
 
 /*
  * A file without a name lies in the root of the upper, whose names nobody lists: so the directory
- * need not be copied up for it. On a host upper it is known by its descriptor alone.
+ * need not be copied up for it.
  */
-static int tmpfile_on_host(struct making *m, const struct vfs_open_request *ours,
-                           struct vfs_opened *ret_opened)
+static int make_nameless(struct making *m, const struct vfs_open_request *ours,
+                         struct vfs_node **ret_upper, struct vfs_opened *ret_opened)
 {
+    struct vfs_fs *upper = m->fs->upper;
     struct vfs_opened opened;
-    int r = m->fs->upper->ops->tmpfile(m->fs->upper->root, ours, &opened);
+    int r;
 
+    if (m->fs->memory)
+        return memory_tmpfile_node(upper->root, ours, ret_upper, ret_opened);
+    r = upper->ops->tmpfile(upper->root, ours, &opened);
     if (r < 0)
         return r;
-    if (m->fs->privileged && fchown(opened.fd, m->uid, m->gid) < 0) {
-        r = -errno;
-        close(opened.fd);
-        return r;
-    }
-    *ret_opened = opened;
-    return 0;
-}
-
-static int tmpfile_in_memory(struct making *m, const struct vfs_open_request *ours,
-                             struct vfs_opened *ret_opened)
-{
-    struct overlay_dir *dir = m->parent->dir ? m->parent->dir : m->fs->root;
-    struct vfs_opened opened;
-    struct vfs_node *upper, *node;
-    int r = memory_tmpfile_node(m->fs->upper->root, ours, &upper, &opened);
-
-    if (r < 0)
-        return r;
-    r = overlay_upper_own(m->fs, upper, m->uid, m->gid, m->mode & 07777);
-    if (r < 0)
-        vfs_node_unref(upper);
-    else
-        r = overlay_node_upper(m->fs, dir, upper, &node);
-    if (r == 0) {
-        r = overlay_announce(overlay_of(node), opened.fd);
-        vfs_node_unref(node);
-    }
+    r = vfs_host_node_of_fd(upper, opened.fd, ret_upper);
     if (r < 0)
         close(opened.fd);
     else
         *ret_opened = opened;
+    return r;
+}
+
+/* Owner and mode, and a node by which the open file is found. `upper` is consumed in every case. */
+static int finish_nameless(struct making *m, struct vfs_node *upper, int fd)
+{
+    struct overlay_dir *dir = m->parent->dir ? m->parent->dir : m->fs->root;
+    struct vfs_node *node;
+    struct statx stat;
+    int r = overlay_upper_own(m->fs, upper, m->uid, m->gid, m->mode & 07777);
+
+    if (r == 0)
+        r = m->fs->upper->ops->stat(upper, &stat);
+    if (r < 0) {
+        vfs_node_unref(upper);
+        return r;
+    }
+    free(map_remove(&m->fs->origins, stat.stx_ino)); /* as in finish() */
+    r = overlay_node_upper(m->fs, dir, upper, &node);
+    if (r < 0)
+        return r;
+    r = overlay_announce(overlay_of(node), fd);
+    vfs_node_unref(node);
     return r;
 }
 
@@ -363,6 +363,8 @@ int overlay_tmpfile(struct vfs_node *parent, const struct vfs_open_request *requ
                        .mode = S_IFREG | (request->mode & 07777),
                        .actor = request->actor};
     struct vfs_open_request ours = {.actor = &m.fs->kernel, .flags = request->flags};
+    struct vfs_opened opened;
+    struct vfs_node *upper;
     int r = overlay_may_change(m.parent, request->actor);
 
     if (r == 0)
@@ -370,8 +372,15 @@ int overlay_tmpfile(struct vfs_node *parent, const struct vfs_open_request *requ
     if (r < 0)
         return r;
     ours.mode = overlay_upper_mode(m.fs, m.mode) & 07777;
-    return m.fs->memory ? tmpfile_in_memory(&m, &ours, ret_opened)
-                        : tmpfile_on_host(&m, &ours, ret_opened);
+    r = make_nameless(&m, &ours, &upper, &opened);
+    if (r < 0)
+        return r;
+    r = finish_nameless(&m, upper, opened.fd);
+    if (r < 0)
+        close(opened.fd);
+    else
+        *ret_opened = opened;
+    return r;
 }
 
 /* ---- removing ---- */

@@ -223,7 +223,8 @@ static void attach(struct overlay_fs *fs, const char *path, struct overlay_dir *
     }
 }
 
-/* True when the host does not let us look into the lower directory, whoever the guest thinks it is. */
+/* True when the host does not let us look into the lower directory, whoever the guest thinks it is.
+ */
 static bool is_closed(struct overlay_fs *fs, struct vfs_node *lower)
 {
     struct vfs_lookup probe = {.actor = &fs->kernel, .open_flags = -1, .opened_fd = -1};
@@ -452,6 +453,8 @@ static int switch_over(struct overlay_fs *fs, struct overlay_node *node, struct 
         .device = makedev(lower->stx_dev_major, lower->stx_dev_minor), .inode = lower->stx_ino};
     vfs_node_unref(node->lower);
     node->lower = NULL;
+    if (node->base.type == S_IFREG)
+        overlay_announce_origin(node);
     return 0;
 }
 

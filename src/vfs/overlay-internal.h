@@ -198,6 +198,12 @@ int overlay_open(struct vfs_node *node, const struct vfs_open_request *request,
  */
 int overlay_announce(struct overlay_node *node, int fd);
 
+/*
+ * The node has just been copied up: descriptors that are open on the lower's file lead here from
+ * now on. Where that cannot be had they are on their own, as far as their name does not help.
+ */
+void overlay_announce_origin(struct overlay_node *node);
+
 /* ---- overlay-lookup.c ---- */
 
 int overlay_lookup(struct vfs_node *base, const char *rel, struct vfs_lookup *lookup);
@@ -258,6 +264,9 @@ int overlay_upper_stat(struct overlay_fs *fs, struct vfs_node *upper, struct sta
 /* Sets owner (-1: as it is) and mode, natively or as a record. */
 int overlay_upper_chown(struct overlay_fs *fs, struct vfs_node *upper, uid_t uid, gid_t gid);
 int overlay_upper_chmod(struct overlay_fs *fs, struct vfs_node *upper, mode_t mode);
+
+/* Records the mode of a new file, whose set-id bits last until something is written. */
+int overlay_upper_limit_set_id(struct overlay_fs *fs, struct vfs_node *upper, mode_t mode);
 
 /* The mode to create an upper object with before overlay_upper_own() gives it the right one. */
 mode_t overlay_upper_mode(const struct overlay_fs *fs, mode_t mode);

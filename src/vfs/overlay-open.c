@@ -28,6 +28,20 @@ int overlay_announce(struct overlay_node *node, int fd)
     return vfs_register_identity(fs->base.vfs, stat.st_dev, stat.st_ino, &node->base);
 }
 
+void overlay_announce_origin(struct overlay_node *node)
+{
+    struct overlay_fs *fs = overlay_fs_of(node);
+    struct stat stat = {.st_dev = node->shown.device, .st_ino = node->shown.inode};
+
+    if (!fs->memory) {
+        (void)overlay_hold(node, &stat);
+        return;
+    }
+    overlay_keep(node);
+    if (node->kept)
+        (void)vfs_register_origin(fs->base.vfs, stat.st_dev, stat.st_ino, &node->base);
+}
+
 static bool wants_write(int flags)
 {
     return !(flags & O_PATH) && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC));

@@ -3,7 +3,8 @@
  * user who runs us may do; the rest is recorded beside the file and read back:
  *
  *   user.cerebro.owner  "UID:GID"
- *   user.cerebro.mode   octal mode; with type bits on a file that stands for a device node
+ *   user.cerebro.mode   octal mode; with type bits on a file that stands for a device node; followed
+ *                       by " empty" when its set-id bits count only until something is written
  *   user.cerebro.rdev   "MAJOR:MINOR" of such a device node
  *
  * Symbolic links, FIFOs and sockets cannot carry user.* attributes: setting their owner then does
@@ -23,6 +24,7 @@
 #define MODE_RECORD    "user.cerebro.mode"
 #define DEVICE_RECORD  "user.cerebro.rdev"
 #define PRIVATE_PREFIX "user.cerebro."
+#define EMPTY_MARK     " empty"
 
 static bool can_carry(const struct vfs_node *upper)
 {
@@ -57,6 +59,18 @@ static bool has_records(struct overlay_fs *fs, struct vfs_node *upper)
     return length > 0 && memmem(names, (size_t)length, PRIVATE_PREFIX, strlen(PRIVATE_PREFIX));
 }
 
+/*
+ * The host takes set-id bits away when a file is written, which the guest does natively; a record
+ * stays. So the bits of a new file are recorded for as long as it is empty.
+ */
+static unsigned mode_left(const char *text, unsigned mode, const struct statx *stat)
+{
+    if (!strstr(text, EMPTY_MARK) || stat->stx_size == 0)
+        return mode;
+    mode &= ~(unsigned)S_ISUID;
+    return mode & S_IXGRP ? mode & ~(unsigned)S_ISGID : mode;
+}
+
 static void apply_records(struct overlay_fs *fs, struct vfs_node *upper, struct statx *stat)
 {
     unsigned first, second;
@@ -68,6 +82,7 @@ static void apply_records(struct overlay_fs *fs, struct vfs_node *upper, struct 
     }
     if (!get_record(fs, upper, MODE_RECORD, text) || sscanf(text, "%o", &first) != 1)
         return;
+    first = mode_left(text, first, stat);
     stat->stx_mode =
         (uint16_t)((first & S_IFMT ? first & S_IFMT : stat->stx_mode & S_IFMT) | (first & 07777));
     if (!(first & S_IFMT) || !get_record(fs, upper, DEVICE_RECORD, text) ||
@@ -131,6 +146,14 @@ static int record_mode(struct overlay_fs *fs, struct vfs_node *upper, mode_t mod
     char text[32];
 
     snprintf(text, sizeof(text), "%o", mode);
+    return set_record(fs, upper, MODE_RECORD, text);
+}
+
+int overlay_upper_limit_set_id(struct overlay_fs *fs, struct vfs_node *upper, mode_t mode)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "%o" EMPTY_MARK, mode);
     return set_record(fs, upper, MODE_RECORD, text);
 }
 

@@ -215,6 +215,8 @@ int overlay_node_dir(struct overlay_fs *fs, struct overlay_dir *dir, struct vfs_
     node = node_new(fs, S_IFDIR);
     if (!node)
         return discard(upper, lower, path, -ENOMEM);
+    if (fs->upper->ops->hold)
+        fs->upper->ops->hold(upper); /* a directory that is the upper's alone can be renamed */
     node->upper = upper;
     node->lower = lower;
     node->path = path;
@@ -255,6 +257,15 @@ static void let_go(struct overlay_fs *fs)
         vfs_node_unref(fs->recent[i] ? &fs->recent[i]->base : NULL);
 }
 
+static void overlay_node_hold(struct vfs_node *base)
+{
+    struct overlay_node *node = overlay_of(base);
+    struct vfs_node *real = node->upper ? node->upper : node->lower;
+
+    if (real->fs->ops->hold)
+        real->fs->ops->hold(real);
+}
+
 static void overlay_release(struct vfs_node *base)
 {
     struct overlay_node *node = overlay_of(base);
@@ -265,6 +276,7 @@ static void overlay_release(struct vfs_node *base)
     if (fs->listing.node == node)
         overlay_listing_drop(fs);
     overlay_unhash(fs, node);
+    vfs_forget_origin(fs->base.vfs, node->shown.device, node->shown.inode, base);
     if (node->dir && node->dir->node == node)
         node->dir->node = NULL;
     if (fs->memory && node->upper && map_get(&fs->by_upper, upper_key(node->upper)) == node)
@@ -316,17 +328,19 @@ void overlay_keep(struct overlay_node *node)
  */
 int overlay_hold(struct overlay_node *node, const struct stat *stat)
 {
+    bool is_origin = stat->st_ino == node->shown.inode && stat->st_dev == node->shown.device;
     struct overlay_fs *fs = overlay_fs_of(node);
     struct overlay_held *slot;
     int r;
 
-    for (size_t i = 0; i < OVERLAY_HELD; i++) {
+    for (size_t i = 0; i < OVERLAY_HELD && !is_origin; i++) {
         slot = &fs->held[i];
         if (slot->node && slot->inode == stat->st_ino && slot->device == stat->st_dev)
             return vfs_register_identity(fs->base.vfs, stat->st_dev, stat->st_ino,
                                          &slot->node->base);
     }
-    r = vfs_register_identity(fs->base.vfs, stat->st_dev, stat->st_ino, &node->base);
+    r = (is_origin ? vfs_register_origin : vfs_register_identity)(fs->base.vfs, stat->st_dev,
+                                                                  stat->st_ino, &node->base);
     if (r < 0)
         return r;
     slot = &fs->held[fs->held_next++ % OVERLAY_HELD];
@@ -471,6 +485,7 @@ static const struct vfs_fs_ops overlay_ops = {
     .name = "overlay",
     .magic = OVERLAYFS_SUPER_MAGIC,
     .lookup = overlay_lookup,
+    .hold = overlay_node_hold,
     .release = overlay_release,
     .destroy = overlay_destroy,
     .stat = overlay_stat,

@@ -79,6 +79,8 @@ struct vfs_place *vfs_place_ref(struct vfs_place *place)
         return NULL;
     place->refs++;
     place->vfs->epoch++; /* it is to be kept: attributes read by the walk grow old */
+    if (place->node->fs->ops->hold)
+        place->node->fs->ops->hold(place->node);
     return place;
 }
 
@@ -162,26 +164,6 @@ static int rename_place(struct vfs_place *place, const char *from, const char *t
     return 0;
 }
 
-static int rename_mount(struct vfs_mount *mount, const char *from, const char *to)
-{
-    char *path = replace_prefix(mount->path, strlen(from), to);
-
-    if (path == NULL)
-        return -ENOMEM;
-    free(mount->path);
-    mount->path = path;
-    mount->length = strlen(path);
-    return 0;
-}
-
-/* True when `mount` is `top` or is mounted somewhere within it. */
-static bool is_within(const struct vfs_mount *mount, const struct vfs_mount *top)
-{
-    while (mount && mount != top)
-        mount = mount->parent;
-    return mount != NULL;
-}
-
 /* Which of two names a path lies beneath; `ret_other` is what replaces it. */
 static const char *matching(const char *path, const char *from, const char *to, bool exchange,
                             const char **ret_other)
@@ -197,25 +179,6 @@ static const char *matching(const char *path, const char *from, const char *to, 
     return NULL;
 }
 
-static int rename_mounts(struct vfs *vfs, struct vfs_mount *top, const char *from, const char *to,
-                         bool exchange)
-{
-    struct vfs_mount *mount;
-    const char *old;
-    const char *new;
-    int result = 0;
-
-    list_for_each(mount, &vfs->mounts, link)
-    {
-        if (mount == top || !is_within(mount, top))
-            continue;
-        old = matching(mount->path, from, to, exchange, &new);
-        if (old && rename_mount(mount, old, new) < 0)
-            result = -ENOMEM;
-    }
-    return result;
-}
-
 /*
  * A place that cannot be rewritten for want of memory is marked deleted: a missing path is better
  * than a wrong one.
@@ -228,13 +191,13 @@ int places_renamed(struct vfs *vfs, struct vfs_mount *mount, const char *from, c
     struct vfs_place *next;
     const char *old;
     const char *new;
-    int result = rename_mounts(vfs, mount, from, to, exchange);
+    int result = 0;
 
     list_init(&moved);
     for (size_t i = 0; i < VFS_PLACE_BUCKETS; i++)
         list_for_each_safe(place, next, &vfs->places[i], link)
         {
-            if (place->deleted || place->mount == NULL || !is_within(place->mount, mount))
+            if (place->deleted || place->mount != mount)
                 continue;
             old = matching(place->path, from, to, exchange, &new);
             if (old == NULL)

@@ -56,6 +56,7 @@ struct vfs_place {
 struct vfs_identity {
     struct vfs_node *node;   /* not counted */
     struct vfs_place *place; /* weak, owned; NULL until the file is opened by a name */
+    bool is_origin;          /* of the host; has a name there */
 };
 
 struct vfs_protected; /* a host object or name that guests cannot change (protect.c) */
@@ -123,8 +124,7 @@ static inline size_t place_stem(const struct vfs_place *place)
 /* The object of this name in `mount` is gone: marks its places. */
 void places_removed(struct vfs *vfs, struct vfs_mount *mount, const char *path);
 
-/* Rewrites the paths of places and mounts at and below `from` to `to`; with `exchange` both ways.
- */
+/* Rewrites the paths of places at and below `from` to `to`; with `exchange` both ways. */
 int places_renamed(struct vfs *vfs, struct vfs_mount *mount, const char *from, const char *to,
                    bool exchange);
 
@@ -149,6 +149,9 @@ void mounts_free(struct vfs *vfs);
 
 /* True when something is mounted at `name` in the directory. */
 bool mount_covers(const struct vfs_place *parent, const char *name);
+
+/* True when something is mounted at `name` in the directory or anywhere below it. */
+bool mount_lies_in(const struct vfs_place *parent, const char *name);
 
 /* ---- the walk (walk.c) ---- */
 

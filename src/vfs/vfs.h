@@ -100,8 +100,8 @@ struct vfs_opened {
 };
 
 /*
- * True when a guest's descriptor is an O_PATH one, of which `fd` is a duplicate: a real one, or what
- * vfs_open() made to stand for one.
+ * True when a guest's descriptor is an O_PATH one, of which `fd` is a duplicate: a real one, or
+ * what vfs_open() made to stand for one.
  */
 bool vfs_is_path_only(struct vfs *vfs, int fd);
 
@@ -114,8 +114,8 @@ int vfs_open_own_path(struct vfs_place *place, const struct vfs_actor *actor);
 /*
  * Opens or creates as openat2(2) does: O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY, O_NOFOLLOW, O_PATH,
  * O_TMPFILE and the status flags. With O_PATH a kernel-served descriptor is made, because the host
- * installs no O_PATH descriptor in another process. `mode` comes without the umask applied; the actor's mask is.
- * Unknown flags must have been rejected or dropped by the caller.
+ * installs no O_PATH descriptor in another process. `mode` comes without the umask applied; the
+ * actor's mask is. Unknown flags must have been rejected or dropped by the caller.
  */
 int vfs_open(struct vfs *vfs, const struct vfs_walk *walk, int flags, mode_t mode,
              struct vfs_opened *ret_opened);

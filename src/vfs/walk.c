@@ -126,7 +126,6 @@ int walker_init(struct walker *walker, struct vfs *vfs, const struct vfs_walk *w
     walker->path.room[0] = '\0';
     walker->place = NULL;
     walker->links = 0;
-    walker->from_root = absolute && place_stem(walk->root) == 0;
     walker->deleted = false;
     walker->slash = false;
     walker->open_flags = -1;
@@ -143,6 +142,7 @@ int walker_init(struct walker *walker, struct vfs *vfs, const struct vfs_walk *w
         return -ENOENT;
     if (walk->flags & (VFS_BENEATH | VFS_IN_ROOT))
         walker->root = walk->base;
+    walker->from_root = absolute && place_stem(walker->root) == 0 && !walker->root->deleted;
     if (absolute && (walk->flags & VFS_BENEATH))
         return -EXDEV;
     return set_position(walker, absolute ? walker->root : walk->base);

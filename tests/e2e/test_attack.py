@@ -47,7 +47,8 @@ class Outside:
 
     def alive(self) -> bool:
         process = read_process(self.process.pid)
-        return process is not None and process.state in "SR"
+        return (process is not None and process.state in "SR"
+                and os.getpriority(os.PRIO_PROCESS, self.process.pid) == 0)
 
 
 def serve(outside: Outside, server: socket.socket) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 
-from harness import base_environment, cerebro, run_argv, supervisor_of
+from harness import (base_environment, cerebro, descendants, kill_tree, run_argv,
+                     supervisor_of, wait_until)
 
 
 def start_sleeper() -> subprocess.Popen[bytes]:
@@ -27,10 +29,11 @@ def test_ps_shows_a_running_kernel() -> None:
     try:
         supervisor = supervisor_of(process.pid)
         assert supervisor
+        assert wait_until(lambda: len(descendants(supervisor.pid)) == 3)  # with reaper and sleep
         table = cerebro("ps").ok().out.splitlines()
         assert re.match(r" *KERNEL +GUEST +UPTIME +PROCS +MEMORY +COMMAND", table[0])
         line = next(line for line in table if line.split()[0] == str(supervisor.pid))
-        assert "sh" in line and int(line.split()[3]) == 2
+        assert "/bin/sh" in line and int(line.split()[3]) >= 2
         found = json.loads(cerebro("ps", "--json").ok().out)
         mine = next(item for item in found if supervisor.pid in item.values())
         assert any("sh" in str(value) for value in mine.values())
@@ -83,3 +86,81 @@ def test_output_that_cannot_be_written() -> None:
     got = subprocess.run(["/bin/sh", "-c", f"{words[0]} syscalls >/dev/full"],
                          capture_output=True, timeout=20, env=base_environment())
     assert got.returncode != 0
+
+
+def test_ps_names_the_first_guest_process() -> None:
+    """The reaper between supervisor and guest is no guest, and is not counted."""
+    process = start_sleeper()
+    try:
+        supervisor = supervisor_of(process.pid)
+        assert supervisor
+        assert wait_until(lambda: len(descendants(supervisor.pid)) == 3)  # with sleep
+        below = descendants(supervisor.pid)
+        reaper = next(p for p in below if p.comm == "cerebro-reaper")
+        guest = next(p for p in below if p.parent == reaper.pid)
+        row = next(item for item in json.loads(cerebro("ps", "--json").ok().out)
+                   if item["kernel"] == supervisor.pid)
+        assert row["guest"] == guest.pid and row["processes"] == len(below) - 1
+        assert row["uid"] == os.geteuid() and row["memory_bytes"] > 0 and row["uptime_s"] < 60
+        assert row["command"].endswith("/bin/sh -c echo ready; sleep 1000; :")
+    finally:
+        end(process)
+
+
+def test_ps_is_not_taken_in_by_names() -> None:
+    """A guest, or any process, that calls itself a process kernel is none."""
+    script = ("import ctypes, os, time\n"
+              "prctl = ctypes.CDLL(None).prctl\n"
+              "prctl(15, b'cerebro-kernel', 0, 0, 0)\n"
+              "if os.fork() == 0:\n"
+              "    prctl(15, b'cerebro-reaper', 0, 0, 0)\n"
+              "    if os.fork() == 0: prctl(15, b'victim', 0, 0, 0)\n"
+              "elif os.fork() == 0: prctl(15, b'cerebro-kernel', 0, 0, 0)\n"
+              "print('ready', flush=True)\ntime.sleep(1000)")
+    for words in (run_argv(["/usr/bin/python3", "-c", script]), ["/usr/bin/python3", "-c", script]):
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True,
+                                   env=base_environment())
+        try:
+            assert process.stdout and [process.stdout.readline() for _ in range(4)]
+            mine = {p.pid for p in descendants(process.pid)} | {process.pid}
+            supervisor = supervisor_of(process.pid) if words[0] != "/usr/bin/python3" else None
+            shown = [item["kernel"] for item in json.loads(cerebro("ps", "--json").ok().out)]
+            assert mine & set(shown) == ({supervisor.pid} if supervisor else set())
+        finally:
+            kill_tree(process.pid)
+            process.communicate(timeout=10)
+
+
+def test_ps_keeps_the_terminal_safe() -> None:
+    process = subprocess.Popen(run_argv(["/bin/sh", "-c", "echo ready; sleep 1000; : \x1b[31mred\n"]),
+                               stdout=subprocess.PIPE, start_new_session=True,
+                               env=base_environment())
+    try:
+        assert process.stdout and process.stdout.readline() == b"ready\n"
+        text = cerebro("ps").ok().out
+        assert "\x1b" not in text and "?[31mred" in text
+        commands = [item["command"] for item in json.loads(cerebro("ps", "--json").ok().out)]
+        assert any("\x1b[31mred" in command for command in commands)
+    finally:
+        end(process)
+
+
+def test_doctor_in_both_forms_agrees() -> None:
+    """Every feature of the JSON is in the text with the same state; the status says the same."""
+    text = cerebro("doctor")
+    data = cerebro("doctor", "--json")
+    assert text.status == data.status == 0
+    found = json.loads(data.out)
+    features = found["features"] if isinstance(found, dict) else found
+    for feature in features:
+        line = next(line for line in text.out.splitlines() if line.split()[:1] == [feature["name"]])
+        assert line.split()[1] in ("yes", "no")
+    assert len(features) >= 10
+
+
+def test_wrong_usage_of_commands() -> None:
+    for words in (["ps", "--nonsense"], ["ps", "argument"], ["doctor", "argument"],
+                  ["syscalls", "--nonsense"], ["nonsense"], []):
+        got = cerebro(*words)
+        assert got.status == 2, str(got)
+        assert "try: " in got.err or not words

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import (CEREBRO, base_environment, descendants, guest, host_files, kill_tree,
-                     left_over, read_process, reap, run_argv, run_host, send, supervisor_of, wait_until)
+from harness import (CEREBRO, SANITIZED, base_environment, descendants, guest, host_files,
+                     kill_tree, left_over, read_process, reap, run_argv, run_host, send,
+                     supervisor_of, wait_until)
 
 INSTANTS = 100 if os.environ.get("TORTURE") == "long" else 10
 
@@ -288,35 +289,36 @@ def test_trace_that_cannot_be_written() -> None:
 
 FULL = """
 set -e
-mount -t tmpfs -o size=256k none "$1"
-mkdir "$1/upper"
-shift
+mkdir disk data
+mount -t tmpfs -o size=256k none disk
+mkdir disk/upper
+seq 60000 >data/list
 exec "$@"
 """
 
 FILL = """
-head -c 1000000 /dev/zero >/var/big; echo big $?
-echo more >>/etc/services; echo change $?
-rm -f /var/big
-echo fits >/var/small && cat /var/small
-[ "$(tail -n 1 /etc/services)" = more ] && echo changed without room
-test -s /etc/services && echo whole
+cd data
+head -c 1000000 /dev/zero >big; echo big $?
+echo more >>list; echo change $?
+: >big
+echo fits >small && cat small
+tail -n 1 list
 """
 
 
-def test_full_disk(work: Path) -> None:
+def test_full_disk(work: Path, is_root: bool) -> None:
     """ENOSPC reaches the program, what was there stays whole, and room that is freed is usable."""
-    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-r", "-m"]
-    if run_host([*unshare, "true"]).status != 0:
-        pytest.skip("no mount namespace to be had")
-    words = run_argv(["/bin/sh", "-c", FILL], ["--overlay", work / "upper"])
-    got = run_host([*unshare, "sh", "-c", FULL, "sh", str(work), *words])
-    if "mount" in got.err:
+    unshare = ["unshare", "-m"]
+    if not is_root or run_host([*unshare, "true"]).status != 0:
+        pytest.skip("only root can make a small disk")
+    words = run_argv(["/bin/sh", "-c", FILL], ["--overlay", "disk/upper"])
+    got = run_host([*unshare, "sh", "-c", FULL, "sh", *words], cwd=work)
+    if "mount: " in got.err:
         pytest.skip(got.err.strip())
+    assert got.err.count("No space left on device") == 2, str(got)
     lines = got.out.splitlines()
-    assert lines[0] != "big 0", str(got)
-    assert "No space left on device" in got.err, str(got)
-    assert lines[-2:] == ["fits", "whole"], str(got)
+    assert lines[0] != "big 0" and lines[1] != "change 0", str(got)
+    assert lines[2:] == ["fits", "60000"], str(got)
 
 
 def test_arguments_at_the_hosts_limits() -> None:
@@ -370,6 +372,8 @@ def test_in_a_session_of_its_own() -> None:
 
 def test_inside_itself() -> None:
     """One process kernel inside another cannot be: the inner one says so at once."""
+    if SANITIZED:
+        pytest.skip("LeakSanitizer needs ptrace, which a guest has not")
     folder = Path(CEREBRO).resolve().parents[2]
     got = run_host(run_argv([CEREBRO, "run", "--", "/bin/true"],
                             ["--quiet", "--bind", f"{folder}:{folder}:ro"]), timeout=20)
@@ -424,4 +428,7 @@ def test_no_group_is_left(victim: str, is_root: bool) -> None:
     kill_at(victim, process.pid, supervisor.pid)
     finish(process, [])
     assert not left_over(3)
-    assert wait_until(lambda: groups() <= before, 3), groups() - before
+    if groups() - before:
+        # Killed after its last guest had ended and before it tidied up: the next run does.
+        run_host(run_argv(["/bin/true"], ["--limit", "pids=100,memory=500M"]))
+    assert groups() <= before

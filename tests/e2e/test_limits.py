@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 
 import pytest
 
-from harness import bash, run, sh
+from harness import Result, bash, run, sh
 
 EAT = """
 import sys
@@ -126,3 +128,109 @@ def groups() -> set[str]:
         if root.count("/") > 6:
             folders.clear()
     return found
+
+
+# ---- a breach is told ----
+
+def reached(name: str, got: Result) -> str:
+    lines = [line for line in got.err.splitlines()
+             if line.startswith(f"cerebro: limit reached: {name} ")]
+    assert len(lines) == 1 and "; to allow more: --limit" in lines[0], str(got)[-2000:]
+    return lines[0]
+
+
+def has_groups() -> bool:
+    """Whether the host lets us make control groups; without, nobody counts memory or processes."""
+    return os.geteuid() == 0 and os.access("/sys/fs/cgroup/pids/cgroup.procs", os.W_OK)
+
+
+def test_memory_breach() -> None:
+    code = "block = bytearray(1 << 30); print('ate it all')"
+    got = run("/usr/bin/python3", "-c", code, options=["--limit", "memory=128M"])
+    skip_without_means(got.err)
+    assert "ate it all" not in got.out
+    if has_groups():
+        assert got.status == 137 and " 128M (processes killed: 1)" in reached("memory", got)
+    else:
+        assert got.status == 1 and "MemoryError" in got.err, str(got)
+
+
+def test_memory_breach_of_a_child() -> None:
+    code = "block = bytearray(1 << 30); print('ate it all')"
+    got = sh(f"python3 -c \"{code}\"; echo goes on; exit 2", options=["--limit", "memory=128M"])
+    skip_without_means(got.err)
+    assert got.status == 2 and got.out == "goes on\n", str(got)
+    if has_groups():
+        reached("memory", got)
+
+
+def test_pids_breach() -> None:
+    got = bash(FORK_BOMB, options=["--limit", "pids=50"], timeout=40)
+    skip_without_means(got.err)
+    if has_groups():
+        assert " 50 (new processes refused: " in reached("pids", got)
+    assert "fork: " in got.err  # bash was told, whatever held the limit
+
+
+def test_pids_of_other_runs_do_not_count() -> None:
+    """Each tree has its number for itself, also where the host counts all of a user's."""
+    from harness import base_environment, run_argv
+    import subprocess
+    others = [subprocess.Popen(run_argv(["/bin/sh", "-c", "echo ready; exec sleep 30"]),
+                               stdout=subprocess.PIPE, env=base_environment())
+              for _ in range(3)]
+    try:
+        for other in others:
+            assert other.stdout and other.stdout.readline() == b"ready\n"
+        got = sh("for i in 1 2 3 4 5 6 7 8; do sleep 0.5 & done; wait; echo all",
+                 options=["--limit", "pids=12"])
+        skip_without_means(got.err)
+        assert got.out == "all\n" and "limit reached" not in got.err, str(got)
+    finally:
+        for other in others:
+            other.terminate()
+            other.communicate(timeout=10)
+
+
+def test_files_breach() -> None:
+    code = "files = []\ntry:\n    while True: files.append(open('/etc/passwd'))\nexcept OSError: pass"
+    got = run("/usr/bin/python3", "-c", code, options=["--limit", "files=200"])
+    assert got.status == 0 and " 200 (descriptors refused: 1)" in reached("files", got)
+
+
+def test_files_too_few() -> None:
+    got = sh("true", options=["--limit", "files=20"])
+    assert got.status == 125 and "open files" in got.err and "try: " in got.err
+
+
+def test_cpu_breach() -> None:
+    got = sh("while :; do :; done", options=["--limit", "cpu=1"], timeout=30)
+    assert got.status == 128 + signal.SIGXCPU
+    reached("cpu", got)
+
+
+def test_cpu_breach_can_be_handled_but_not_ignored() -> None:
+    got = bash("trap 'echo time is up; exit 4' XCPU; while :; do :; done",
+               options=["--limit", "cpu=1"], timeout=30)
+    assert (got.status, got.out) == (4, "time is up\n"), str(got)
+    got = sh("trap '' XCPU; while :; do :; done", options=["--limit", "cpu=1"], timeout=30)
+    assert got.status == 137, str(got)
+
+
+def test_fsize_breach() -> None:
+    got = sh("ulimit -c 0; exec head -c 3M /dev/zero >/tmp/x", options=["--limit", "fsize=1M"])
+    assert got.status == 128 + signal.SIGXFSZ and " 1M (" in reached("fsize", got)
+
+
+def test_no_breach_is_told_without_one() -> None:
+    got = sh("ls / >/dev/null", options=["--limit", "memory=200M,pids=50,files=200,cpu=5,fsize=1M"])
+    skip_without_means(got.err)
+    assert got.ok().err == ""
+
+
+def test_breaches_in_json_and_not_when_quiet() -> None:
+    script = "ulimit -c 0; exec head -c 3M /dev/zero >/tmp/x"
+    got = sh(script, options=["--limit", "fsize=1M", "--json"])
+    report = json.loads(got.err.splitlines()[-1])
+    assert report["limits_reached"] == [{"name": "fsize", "limit": 1 << 20, "times": 1}]
+    assert sh(script, options=["--limit", "fsize=1M", "--quiet"]).err == ""

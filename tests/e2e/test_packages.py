@@ -1,15 +1,16 @@
-"""Installing packages as a root that can harm nothing, and the layer that keeps what was written."""
+"""Packages installed by a root that can harm nothing, and the layer that keeps what is written."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness import NATIVE, Result, run, run_host, sh, tool
+from harness import NATIVE, Result, run, run_argv, run_host, sh, tool
 
 pytestmark = pytest.mark.skipif(NATIVE, reason="it would change the host")
 
@@ -26,6 +27,15 @@ def layer(work: Path) -> Iterator[Path]:
     path.mkdir()
     yield path
     run_host(["chmod", "-R", "u+rwX", str(path)])
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A directory that every user can reach, unlike the one that pytest makes."""
+    path = Path(tempfile.mkdtemp(prefix="cerebro-test-", dir="/var/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
 
 
 SCRIPTS = {
@@ -201,13 +211,14 @@ def test_other_ids(work: Path) -> None:
 # ---- what the layer looks like ----
 
 CHANGES = """
-cd /srv/cerebro-none 2>/dev/null || mkdir /srv/cerebro-none; cd /srv/cerebro-none
+mkdir /srv/cerebro-none; cd /srv/cerebro-none
 echo new >new; mkdir -p a/b; echo deep >a/b/c; ln -s new link; ln new hard
 rm -f /etc/hostname.gone; cp /etc/passwd copy; echo more >>/etc/services; rm /etc/shells
 rm -r /etc/skel; mkdir /etc/skel; echo only >/etc/skel/only; mv /etc/profile /etc/profile.moved
 chmod 600 /etc/protocols; touch -d 2001-02-03 new
 """
-SEEN = ("cd /; (find etc srv/cerebro-none -printf '%P %y %m %l\\n' 2>/dev/null; cat etc/services "
+# No redirection to /dev/null: a mounted layer has no /dev.
+SEEN = ("cd /; (find etc srv/cerebro-none -printf '%P %y %m %l\\n'; cat etc/services "
         "etc/profile.moved etc/skel/only srv/cerebro-none/a/b/c | sha256sum) | sort")
 
 
@@ -219,19 +230,55 @@ def test_layer_persists(layer: Path) -> None:
     assert os.path.exists("/etc/shells") and not os.path.exists("/srv/cerebro-none")
 
 
-def test_kernel_overlay_shows_the_same(layer: Path, work: Path, is_root: bool) -> None:
+@pytest.mark.parametrize("user", ["root", "nobody"])
+def test_kernel_overlay_shows_the_same(public: Path, is_root: bool, user: str) -> None:
+    """The layer is in the kernel's own format, also when somebody without privileges made it."""
     if not is_root:
         pytest.skip("only root can mount")
-    sh(CHANGES, options=["--overlay", layer]).ok()
-    wanted = sh(SEEN, options=["--overlay", layer]).ok().out
-    (work / "index").mkdir()
-    (work / "view").mkdir()
-    mount = (f"mount -t overlay overlay -o lowerdir=/,upperdir={layer},workdir={work}/index "
-             f"{work}/view || exit 77; exec chroot {work}/view /bin/sh -c \"$0\"")
+    become = [] if user == "root" else ["setpriv", "--reuid=65534", "--regid=65534",
+                                        "--clear-groups", "--"]
+    identity = [] if user == "root" else ["--uid", "0"]
+    layer = public / "layer"
+    for name in ("layer", "index", "view"):
+        (public / name).mkdir()
+    if become:
+        os.chown(layer, 65534, 65534)
+    options = [*identity, "--overlay", layer]
+    run_host([*become, *run_argv(["/bin/sh", "-c", CHANGES], options)], cwd="/").ok()
+    wanted = run_host([*become, *run_argv(["/bin/sh", "-c", SEEN], options)], cwd="/").ok().out
+    xattrs = ",userxattr" if become else ""
+    user_spec = "--userspec=65534:65534" if become else ""
+    mount = (f"mount -t overlay overlay -o lowerdir=/,upperdir={layer},workdir={public}/index"
+             f"{xattrs} {public}/view || exit 77; "
+             f"exec chroot {user_spec} {public}/view /bin/sh -c \"$0\"")
     got = run_host(["unshare", "-m", "sh", "-c", mount, SEEN])
     if got.status == 77:
         pytest.skip(f"the host mounts no overlay: {got.err.strip()}")
     assert got.ok().out == wanted
+
+
+def test_what_the_host_keeps_closed(work: Path, layer: Path, is_root: bool) -> None:
+    """A fake root may look everywhere but sees no more than the user who runs it."""
+    (work / "closed").mkdir()
+    (work / "closed/hidden").write_text("hidden\n")
+    (work / "lock").write_text("")
+    (work / "full").write_text("text\n")
+    for name in ("closed", "lock", "full"):
+        (work / name).chmod(0)
+    try:
+        got = shell_as_root(layer, f"""cd {work}; cat full || echo refused
+echo mine >>lock; cat lock
+ls closed || echo refused; chmod 700 closed; echo new >closed/new; ls closed""").ok()
+        again = shell_as_root(layer, f"cd {work}; stat -c %a closed lock; ls closed; cat closed/*")
+    finally:
+        (work / "closed").chmod(0o700)
+    if is_root:
+        assert got.out.split() == ["text", "mine", "hidden", "hidden", "new"], str(got)
+        assert again.ok().out.split() == ["700", "0", "hidden", "new", "hidden", "new"], str(again)
+    else:
+        assert got.out.split() == ["refused", "mine", "refused", "new"], str(got)
+        assert again.ok().out.split() == ["700", "0", "new", "new"], str(again)
+    assert os.listdir(work / "closed") == ["hidden"] and (work / "lock").stat().st_size == 0
 
 
 # ---- another root ----
@@ -263,7 +310,8 @@ def busybox_root(work: Path) -> Path:
 def test_another_root(busybox_root: Path, work: Path, layer: Path) -> None:
     script = """ls /; cat /etc/up | grep -c .; ls /usr 2>/dev/null || echo no usr
 echo kept >/etc/new; rm /etc/passwd; cat /proc/self/comm; readlink /proc/self/exe; cd ..; pwd
-ls /.. | grep -c bin; echo x >/dev/null && ls /dev/null; ps -o comm | grep -c '^ps'; echo t >/tmp/t; cat /tmp/t"""
+ls /.. | grep -c bin; echo x >/dev/null && ls /dev/null
+ps -o comm | grep -c '^ps'; echo t >/tmp/t; cat /tmp/t"""
     options = ["--root", busybox_root, "--cwd", "/"]
     got = run("/bin/sh", "-c", script, options=options).ok()
     lines = got.out.splitlines()

@@ -12,7 +12,7 @@ import pytest
 sys.path.append("/usr/lib/python3/dist-packages")
 pexpect = pytest.importorskip("pexpect")
 
-from harness import base_environment, run_argv  # noqa: E402
+from harness import base_environment, run_argv, tool  # noqa: E402
 
 PROMPT = "ready> "
 
@@ -42,6 +42,11 @@ def ask(shell: "pexpect.spawn", command: str) -> str:
     return shell.before.replace("\r", "")
 
 
+def settle() -> None:
+    """A shell that is just starting a program can lose Ctrl-C: natively, too."""
+    time.sleep(0.3)
+
+
 def settings(shell: "pexpect.spawn") -> str:
     return ask(shell, "stty -a")
 
@@ -54,6 +59,7 @@ def test_ctrl_c_ends_the_program(shell: "pexpect.spawn") -> None:
     before = settings(shell)
     shell.sendline(cerebro("/bin/sh", "-c", "echo started; sleep 100; echo not reached"))
     shell.expect_exact("started")
+    settle()
     shell.sendcontrol("c")
     shell.expect_exact(PROMPT)
     assert "not reached" not in shell.before
@@ -65,6 +71,7 @@ def test_ctrl_c_reaches_a_handler(shell: "pexpect.spawn") -> None:
     shell.sendline(cerebro("/bin/bash", "-c", "trap 'echo caught; exit 7' INT; echo started; "
                                               "while :; do sleep 0.1; done"))
     shell.expect_exact("started")
+    settle()
     shell.sendcontrol("c")
     shell.expect_exact("caught")
     shell.expect_exact(PROMPT)
@@ -75,6 +82,7 @@ def test_ctrl_c_in_python(shell: "pexpect.spawn") -> None:
     shell.sendline(cerebro("/usr/bin/python3", "-c",
                            "print('started', flush=True)\nimport time\ntime.sleep(100)"))
     shell.expect_exact("started")
+    settle()
     shell.sendcontrol("c")
     shell.expect_exact("KeyboardInterrupt")
     shell.expect_exact(PROMPT)
@@ -83,6 +91,7 @@ def test_ctrl_c_in_python(shell: "pexpect.spawn") -> None:
 def test_ctrl_backslash(shell: "pexpect.spawn") -> None:
     shell.sendline("ulimit -c 0; " + cerebro("/bin/sh", "-c", "echo started; sleep 100"))
     shell.expect_exact("started")
+    settle()
     shell.sendcontrol("\\")
     shell.expect_exact(PROMPT)
     assert ask(shell, "echo status $?").endswith("status 131\n")
@@ -112,6 +121,7 @@ def test_ctrl_z_and_fg(shell: "pexpect.spawn") -> None:
 def test_ctrl_z_and_bg(shell: "pexpect.spawn") -> None:
     shell.sendline(cerebro("/bin/sh", "-c", "echo started; sleep 1.5; echo finished >/dev/tty"))
     shell.expect_exact("started")
+    settle()
     shell.sendcontrol("z")
     shell.expect_exact("Stopped")
     shell.expect_exact(PROMPT)
@@ -154,7 +164,7 @@ def test_interactive_bash_inside(shell: "pexpect.spawn") -> None:
     shell.sendline("stty -echo; bind 'set enable-bracketed-paste off' 2>/dev/null")
     shell.expect_exact("inner> ")
     shell.sendline("sleep 100")
-    time.sleep(0.5)  # until it has the terminal
+    settle()
     shell.sendcontrol("z")
     shell.expect_exact("Stopped")
     shell.expect_exact("inner> ")
@@ -162,7 +172,7 @@ def test_interactive_bash_inside(shell: "pexpect.spawn") -> None:
     shell.expect("Running.*sleep 100")
     shell.sendline("fg")
     shell.expect_exact("sleep 100")
-    time.sleep(0.5)
+    settle()
     shell.sendcontrol("c")
     shell.expect_exact("inner> ")
     shell.sendline("echo status $?")
@@ -228,3 +238,75 @@ def test_password_prompt_style_reading(shell: "pexpect.spawn") -> None:
     shell.sendline("hunter22")
     shell.expect_exact("len 8")
     shell.expect_exact(PROMPT)
+
+
+def need(name: str) -> None:
+    if tool(name) is None:
+        pytest.skip(f"not installed: {name}")
+
+
+def test_names_of_the_terminal(shell: "pexpect.spawn") -> None:
+    name = ask(shell, "tty").split()[-1]
+    script = (f"tty; readlink /proc/self/fd/0; stat -c '%n is a %F' $(tty); "
+              "ls -l /dev/tty | cut -c1; echo by name >$(tty); ps -o tty= -p $$")
+    shown = ask(shell, cerebro("/bin/sh", "-c", script)).split("\n")
+    assert shown[-7:] == [name, name, f"{name} is a character special file", "c", "by name",
+                          name.removeprefix("/dev/"), ""], shown
+    script = ("import os; print(os.ttyname(0) == os.ttyname(1), os.tcgetpgrp(0) == os.getpgrp(), "
+              "os.path.samestat(os.fstat(0), os.stat(os.ttyname(0))), os.get_terminal_size())")
+    assert ("True True True os.terminal_size(columns=100, lines=30)\n"
+            in ask(shell, cerebro("/usr/bin/python3", "-c", script)))
+
+
+def test_script_records_a_session(shell: "pexpect.spawn") -> None:
+    need("script")
+    shown = ask(shell, cerebro(
+        "/bin/sh", "-c", "script -qec 'tty; echo recorded; exit 3' /tmp/session; echo status $?; "
+                         "grep -c '^recorded' /tmp/session"))
+    assert "/dev/pts/" in shown and "not a tty" not in shown
+    assert shown.endswith("recorded\nstatus 3\n1\n"), shown
+
+
+def test_pager_reads_keys_beside_a_pipe(shell: "pexpect.spawn") -> None:
+    need("less")
+    before = settings(shell)
+    for line in ("seq 3000 | " + cerebro("less"), cerebro("/bin/sh", "-c", "seq 3000 | less")):
+        shell.sendline(line)
+        shell.expect_exact("25")
+        settle()
+        shell.send("G")
+        shell.expect_exact("3000")
+        shell.send("q")
+        shell.expect_exact(PROMPT)
+        assert settings(shell) == before
+
+
+def test_multiplexer_attached(shell: "pexpect.spawn") -> None:
+    need("tmux")
+    before = settings(shell)
+    shell.sendline(cerebro("/usr/bin/env", "SHELL=/bin/sh", "PS1=pane> ", "tmux", "-f", "/dev/null",
+                           "-L", "case", "new-session", "sh"))
+    shell.expect_exact("pane> ")
+    shell.sendline("echo answer $((6 * 7)); tty")
+    shell.expect_exact("answer 42")
+    shell.expect_exact("/dev/pts/")
+    shell.send("\x02d")  # detaching ends the first program, and so all of them
+    shell.expect_exact("detached")
+    shell.expect_exact(PROMPT)
+    assert settings(shell) == before
+
+
+def test_python_prompt(shell: "pexpect.spawn") -> None:
+    shell.sendline(cerebro("/usr/bin/python3", "-q"))
+    shell.expect_exact(">>> ")
+    shell.sendline("print(6 * 7)")
+    shell.expect_exact("42")
+    shell.expect_exact(">>> ")
+    shell.sendline("import time; time.sleep(100)")
+    settle()
+    shell.sendcontrol("c")
+    shell.expect_exact("KeyboardInterrupt")
+    shell.expect_exact(">>> ")
+    shell.sendline("exit(3)")
+    shell.expect_exact(PROMPT)
+    assert ask(shell, "echo status $?").endswith("status 3\n")

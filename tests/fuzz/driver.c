@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 void __sanitizer_set_death_callback(void (*callback)(void));
 #endif
 
-#define SEEDS_MAX 4096
+#define SEEDS_MAX     4096
 #define INPUT_SECONDS 10 /* an input that takes longer is a finding */
 
 struct input {
@@ -139,9 +139,10 @@ static void add_seeds(struct driver *driver, const char *path)
 static void set_number(struct driver *driver, uint8_t *bytes, size_t size)
 {
     static const uint64_t interesting[] = {
-        0,      1,          2,          0x7f,       0x80,       0xff,      0x100,        0xfff,
-        0x1000, 0x7fff,     0x8000,     0xffff,     0x7fffffff, 1ULL << 31, 0xffffffff,  1ULL << 32,
-        ~0ULL,  1ULL << 63, ~0ULL >> 1, ~0ULL - 63, ~0ULL - 4095, 1ULL << 47};
+        0,          1,          2,      0x7f,       0x80,       0xff,       0x100,
+        0xfff,      0x1000,     0x7fff, 0x8000,     0xffff,     0x7fffffff, 1ULL << 31,
+        0xffffffff, 1ULL << 32, ~0ULL,  1ULL << 63, ~0ULL >> 1, ~0ULL - 63, ~0ULL - 4095,
+        1ULL << 47};
     size_t width = (size_t)1 << below(driver, 4);
     uint64_t value = interesting[below(driver, sizeof(interesting) / sizeof(interesting[0]))];
     size_t at;
@@ -166,7 +167,8 @@ static size_t insert(struct driver *driver, uint8_t *bytes, size_t size)
         return size;
     memmove(bytes + at + count, bytes + at, size - at);
     for (size_t i = 0; i < count; i++)
-        bytes[at + i] = below(driver, 2) ? (uint8_t)next_random(driver) : bytes[below(driver, size)];
+        bytes[at + i] =
+            below(driver, 2) ? (uint8_t)next_random(driver) : bytes[below(driver, size)];
     return size + count;
 }
 

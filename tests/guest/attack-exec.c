@@ -176,13 +176,17 @@ static int clone_body(void *argument)
 
 static void cloned(void)
 {
-    static const int flags[] = {SIGCHLD, CLONE_VM | SIGCHLD, CLONE_VM | CLONE_VFORK | SIGCHLD,
-                                CLONE_FILES | SIGCHLD, CLONE_PARENT_SETTID | SIGCHLD,
-                                CLONE_FS | SIGCHLD, CLONE_UNTRACED | SIGCHLD};
+    static const int flags[] = {SIGCHLD,
+                                CLONE_VM | SIGCHLD,
+                                CLONE_VM | CLONE_VFORK | SIGCHLD,
+                                CLONE_FILES | SIGCHLD,
+                                CLONE_PARENT_SETTID | SIGCHLD,
+                                CLONE_FS | SIGCHLD,
+                                CLONE_UNTRACED | SIGCHLD};
 
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-        char *stack = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                           0);
+        char *stack =
+            mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         pid_t parent_tid;
         pid_t pid = clone(clone_body, stack + (1 << 20), flags[i], NULL, &parent_tid);
 

@@ -12,8 +12,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define PAGE_START  0x100000UL
-#define PATH_START  0x101000UL
+#define PAGE_START   0x100000UL
+#define PATH_START   0x101000UL
 #define RESERVED_END 0x180000UL
 
 static sigjmp_buf way_out;
@@ -119,8 +119,7 @@ static void mapping_over(void)
     not_there("mmap with a hint", mmap(at(PATH_START), 4096, PROT_READ | PROT_WRITE, flags, -1, 0));
     not_there("mmap(MAP_GROWSDOWN)", mmap(at(0x103000), 4096, PROT_READ | PROT_WRITE,
                                           flags | MAP_GROWSDOWN | MAP_FIXED, -1, 0));
-    not_there("mmap(MAP_32BIT)",
-              mmap(at(PATH_START), 4096, PROT_READ, flags | MAP_32BIT, -1, 0));
+    not_there("mmap(MAP_32BIT)", mmap(at(PATH_START), 4096, PROT_READ, flags | MAP_32BIT, -1, 0));
     unchanged();
 }
 
@@ -131,9 +130,9 @@ static void moving(void)
     begin();
     not_there("mremap to it",
               mremap(page, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, at(PATH_START)));
-    not_there("mremap to it with DONTUNMAP",
-              mremap(page, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
-                     at(PATH_START)));
+    not_there(
+        "mremap to it with DONTUNMAP",
+        mremap(page, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, at(PATH_START)));
     DENIED(mremap(at(PATH_START), 4096, 8192, MREMAP_MAYMOVE) == MAP_FAILED ? -1 : 0);
     DENIED(mremap(at(PAGE_START), 8192, 4096, 0) == MAP_FAILED ? -1 : 0);
     DENIED(mremap(at(PATH_START), 0, 4096, MREMAP_MAYMOVE) == MAP_FAILED ? -1 : 0);
@@ -166,8 +165,8 @@ static void child_without_the_page(void)
         void *page;
 
         unchanged();
-        page = mmap(at(PATH_START), 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                    0);
+        page =
+            mmap(at(PATH_START), 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         not_there("mmap in a child", page);
         _exit(0);
     }
@@ -209,9 +208,9 @@ static void own_memory_file(void)
         fd = open("/proc/thread-self/mem", O_WRONLY);
     }
     if (fd >= 0)
-        attack_tried("writing /proc/self/mem",
-                     pwrite(fd, "/bin/sh", 8, (off_t)PATH_START) < 0 ? strerrorname_np(errno)
-                                                                     : "seems to work");
+        attack_tried("writing /proc/self/mem", pwrite(fd, "/bin/sh", 8, (off_t)PATH_START) < 0
+                                                   ? strerrorname_np(errno)
+                                                   : "seems to work");
     unchanged();
 }
 

@@ -149,10 +149,10 @@ static void by_mounting(void)
 
 static void by_devices(void)
 {
-    static const char *const dangerous[] = {"/dev/mem", "/dev/kmem", "/dev/port", "/dev/kmsg",
-                                            "/dev/sda", "/dev/vda", "/dev/fuse", "/dev/kvm",
-                                            "/dev/disk", "/dev/loop0", "/proc/kcore",
-                                            "/proc/sysrq-trigger", "/proc/kpageflags"};
+    static const char *const dangerous[] = {
+        "/dev/mem",    "/dev/kmem",           "/dev/port",       "/dev/kmsg", "/dev/sda",
+        "/dev/vda",    "/dev/fuse",           "/dev/kvm",        "/dev/disk", "/dev/loop0",
+        "/proc/kcore", "/proc/sysrq-trigger", "/proc/kpageflags"};
 
     for (size_t i = 0; i < sizeof(dangerous) / sizeof(dangerous[0]); i++)
         attack_denied(__FILE__, __LINE__, dangerous[i], open(dangerous[i], O_RDWR));

@@ -53,9 +53,9 @@ static pid_t next_target(int *at)
     return 0;
 }
 
-#define FOR_EACH_TARGET(pid)                                                                       \
-    int at_##pid = 0;                                                                              \
-    find_targets();                                                                                \
+#define FOR_EACH_TARGET(pid) \
+    int at_##pid = 0;        \
+    find_targets();          \
     for (pid_t pid; (pid = next_target(&at_##pid)) != 0;)
 
 static void signals(void)
@@ -162,8 +162,8 @@ static void memory(void)
 
 static void files_in_proc(void)
 {
-    static const char *const files[] = {"mem",  "maps", "environ", "status", "fd",    "cwd",
-                                        "root", "exe",  "cmdline", "stat",   "auxv",  "syscall",
+    static const char *const files[] = {"mem",  "maps", "environ", "status", "fd",       "cwd",
+                                        "root", "exe",  "cmdline", "stat",   "auxv",     "syscall",
                                         "task", "ns",   "pagemap", "stack",  "map_files"};
 
     FOR_EACH_TARGET(pid)
@@ -244,9 +244,13 @@ static void settings(void)
 
 static void by_user(void)
 {
-    /* All processes of the user would include those outside the tree. */
-    DENIED(setpriority(PRIO_USER, 0, 19));
-    DENIED(syscall(SYS_ioprio_set, 3, getuid(), 3 << 13));
+    /* All processes of the user would include those outside the tree: the test looks at one. */
+    attack_env("GUEST_OUTSIDE_PID");
+    setpriority(PRIO_USER, 0, 19);
+    setpriority(PRIO_USER, getuid(), 19);
+    setpriority(PRIO_PGRP, getpgid(getppid()), 19);
+    syscall(SYS_ioprio_set, 3, getuid(), 3 << 13);
+    attack_tried("setpriority(PRIO_USER)", "the test looks at a process outside");
 }
 
 static void watching(void)

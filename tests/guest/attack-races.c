@@ -257,12 +257,9 @@ static void open_how_in_memory(void)
 }
 
 static const struct guest_case cases[] = {
-    {"file-and-link", file_and_link},
-    {"directory-and-link", directory_and_link},
-    {"moving-directory", moving_directory},
-    {"path-in-memory", path_in_memory},
-    {"program-in-memory", program_in_memory},
-    {"open-how-in-memory", open_how_in_memory},
+    {"file-and-link", file_and_link},         {"directory-and-link", directory_and_link},
+    {"moving-directory", moving_directory},   {"path-in-memory", path_in_memory},
+    {"program-in-memory", program_in_memory}, {"open-how-in-memory", open_how_in_memory},
 };
 
 GUEST_MAIN(cases)

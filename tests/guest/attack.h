@@ -3,8 +3,8 @@
  * one succeeds. They are for running under Cerebro only: natively some attempts do succeed.
  *
  * Environment, set by tests/e2e/test_attack.py:
- *   GUEST_SECRET       host file outside the view; its content has the word SECRET in its first line or two
- *   GUEST_OUTSIDE      host directory outside the view, or beneath a throw-away layer
+ *   GUEST_SECRET       host file outside the view; its content has the word SECRET in its first
+ * line or two GUEST_OUTSIDE      host directory outside the view, or beneath a throw-away layer
  *   GUEST_OUTSIDE_PID  a host process of the same user
  */
 #pragma once

@@ -20,8 +20,8 @@ static void nodes(void)
     const struct {
         const char *path;
         dev_t device;
-    } known[] = {{"/dev/null", makedev(1, 3)},   {"/dev/zero", makedev(1, 5)},
-                 {"/dev/full", makedev(1, 7)},   {"/dev/random", makedev(1, 8)},
+    } known[] = {{"/dev/null", makedev(1, 3)},    {"/dev/zero", makedev(1, 5)},
+                 {"/dev/full", makedev(1, 7)},    {"/dev/random", makedev(1, 8)},
                  {"/dev/urandom", makedev(1, 9)}, {"/dev/tty", makedev(5, 0)}};
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {

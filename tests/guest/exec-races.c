@@ -211,12 +211,9 @@ static void parallel_vforks(void)
 }
 
 static const struct guest_case cases[] = {
-    {"racing-threads", racing_threads},
-    {"exec-among-calls", exec_among_calls},
-    {"failing-threads", failing_threads},
-    {"storm", storm},
-    {"stopped-chain", stopped_chain},
-    {"killed-racers", killed_racers},
+    {"racing-threads", racing_threads},   {"exec-among-calls", exec_among_calls},
+    {"failing-threads", failing_threads}, {"storm", storm},
+    {"stopped-chain", stopped_chain},     {"killed-racers", killed_racers},
     {"parallel-vforks", parallel_vforks},
 };
 

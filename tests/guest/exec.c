@@ -127,7 +127,10 @@ static void damaged_headers(void)
     patch("size", offsetof(Elf64_Ehdr, e_phentsize), &small, 2);
     CHECK_EQ(exec_error("size"), ENOEXEC);
     copy_program("magic", "show-static");
-    patch("magic", 0, "\x7f" "ELG", 4);
+    patch("magic", 0,
+          "\x7f"
+          "ELG",
+          4);
     CHECK_EQ(exec_error("magic"), ENOEXEC);
     copy_program("cut", "show-static");
     OK(truncate("cut", 40));

@@ -84,10 +84,8 @@ static void send_descriptor(int socket, int fd)
     char space[CMSG_SPACE(sizeof(int))] = {0};
     char byte = 'f';
     struct iovec part = {&byte, 1};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = space,
-                             .msg_controllen = sizeof(space)};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space)};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
     header->cmsg_level = SOL_SOCKET;
@@ -102,10 +100,8 @@ static int receive_descriptor(int socket)
     char space[CMSG_SPACE(sizeof(int))];
     char byte;
     struct iovec part = {&byte, 1};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = space,
-                             .msg_controllen = sizeof(space)};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space)};
     int fd;
 
     OK(recvmsg(socket, &message, MSG_CMSG_CLOEXEC));

@@ -98,8 +98,7 @@ static void rename_keeps_open_files(void)
     guest_content(guest_format("/proc/self/fd/%d", fd), "old");
     fd = (int)OK(open("b", O_RDWR));
     OK(rename("b", "c"));
-    CHECK_TEXT(guest_link(guest_format("/proc/self/fd/%d", fd)),
-               guest_format("%s/c", guest_cwd()));
+    CHECK_TEXT(guest_link(guest_format("/proc/self/fd/%d", fd)), guest_format("%s/c", guest_cwd()));
     CHECK_EQ(write(fd, "A", 1), 1);
     guest_content("c", "A");
 }

@@ -366,7 +366,10 @@ int guest_main(int argc, char **argv, const struct guest_case *cases, size_t cou
         if (!is_wanted(argc, argv, cases[i].name))
             continue;
         status = run_case(&cases[i]);
-        printf("%s %s\n", status == 0 ? "ok  " : status == GUEST_SKIPPED ? "skip" : "FAIL",
+        printf("%s %s\n",
+               status == 0               ? "ok  "
+               : status == GUEST_SKIPPED ? "skip"
+                                         : "FAIL",
                cases[i].name);
         passed += status == 0;
         skipped += status == GUEST_SKIPPED;

@@ -29,10 +29,10 @@ struct guest_case {
 /* Runs the cases that the arguments name, within 60 seconds each. Returns the exit status. */
 int guest_main(int argc, char **argv, const struct guest_case *cases, size_t count);
 
-#define GUEST_MAIN(cases)                                                                          \
-    int main(int argc, char **argv)                                                                \
-    {                                                                                              \
-        return guest_main(argc, argv, cases, sizeof(cases) / sizeof((cases)[0]));                  \
+#define GUEST_MAIN(cases)                                                         \
+    int main(int argc, char **argv)                                               \
+    {                                                                             \
+        return guest_main(argc, argv, cases, sizeof(cases) / sizeof((cases)[0])); \
     }
 
 _Noreturn void guest_fail(const char *file, int line, const char *format, ...)
@@ -45,27 +45,26 @@ void guest_equal(const char *file, int line, const char *text, long long actual,
 void guest_same_text(const char *file, int line, const char *text, const char *actual,
                      const char *wanted);
 
-#define FAIL(...) guest_fail(__FILE__, __LINE__, __VA_ARGS__)
+#define FAIL(...)        guest_fail(__FILE__, __LINE__, __VA_ARGS__)
 #define CHECK(condition) ((condition) ? (void)0 : FAIL("not true: %s", #condition))
 /* The call must not return -1; its value. */
 #define OK(call) guest_ok(__FILE__, __LINE__, #call, (long)(call))
 /* The call must return -1 with this errno. */
 #define FAILS(call, code) guest_fails(__FILE__, __LINE__, #call, (long)(call), code)
-#define CHECK_EQ(actual, wanted)                                                                   \
+#define CHECK_EQ(actual, wanted) \
     guest_equal(__FILE__, __LINE__, #actual, (long long)(actual), (long long)(wanted))
-#define CHECK_TEXT(actual, wanted)                                                                 \
-    guest_same_text(__FILE__, __LINE__, #actual, actual, wanted)
+#define CHECK_TEXT(actual, wanted) guest_same_text(__FILE__, __LINE__, #actual, actual, wanted)
 
 /* Small things that many cases do; all end the case when they fail. */
-void guest_write(const char *path, const char *text);  /* creates or replaces a file */
-char *guest_read(const char *path);                    /* the text of a file; freshly allocated */
-void guest_content(const char *path, const char *text);/* the file has this text */
-char *guest_link(const char *path);                    /* target of a symbolic link; allocated */
-char *guest_cwd(void);                                 /* allocated */
+void guest_write(const char *path, const char *text);   /* creates or replaces a file */
+char *guest_read(const char *path);                     /* the text of a file; freshly allocated */
+void guest_content(const char *path, const char *text); /* the file has this text */
+char *guest_link(const char *path);                     /* target of a symbolic link; allocated */
+char *guest_cwd(void);                                  /* allocated */
 char *guest_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
-const char *guest_program(const char *name);           /* path of another guest program */
-int guest_wait(pid_t pid);                             /* wait status */
-void guest_join(pid_t pid);                            /* it must have exited with 0 */
+const char *guest_program(const char *name); /* path of another guest program */
+int guest_wait(pid_t pid);                   /* wait status */
+void guest_join(pid_t pid);                  /* it must have exited with 0 */
 /* Runs `argv` with its output read back; `ret_status` may be NULL (then it must exit with 0). */
 char *guest_output(char *const argv[], int *ret_status);
 void guest_sleep_ms(unsigned milliseconds);

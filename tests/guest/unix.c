@@ -31,14 +31,18 @@ static struct name abstract_name(const char *text)
     struct name name = path_name("");
 
     snprintf(name.address.sun_path + 1, 100, "guest-%d-%s", getpid(), text);
-    name.length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
-                              strlen(name.address.sun_path + 1));
+    name.length =
+        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name.address.sun_path + 1));
     return name;
 }
 
 static int make_socket(int type)
 {
-    return (int)OK(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 && errno == ESOCKTNOSUPPORT)
+        guest_skip("local datagrams are off without a network namespace");
+    return (int)OK(fd);
 }
 
 static int bind_to(int fd, const struct name *name)
@@ -143,7 +147,7 @@ static void errors(void)
     FAILS(bind_to(server, &other), EINVAL);
     FAILS(connect_to(make_socket(SOCK_STREAM), &other), ENOENT);
     FAILS(connect_to(make_socket(SOCK_STREAM), &file), ECONNREFUSED);
-    FAILS(connect_to(make_socket(SOCK_DGRAM), &name), EPROTOTYPE);
+    FAILS(connect_to(make_socket(SOCK_SEQPACKET), &name), EPROTOTYPE);
     FAILS(connect_to(0, &name), ENOTSOCK);
     FAILS(connect_to(999, &name), EBADF);
     OK(close(server));
@@ -245,8 +249,7 @@ static void datagrams(void)
 
     OK(bind_to(server, &server_name));
     OK(bind_to(client, &client_name));
-    OK(sendto(client, "first", 5, 0, (struct sockaddr *)&server_name.address,
-              server_name.length));
+    OK(sendto(client, "first", 5, 0, (struct sockaddr *)&server_name.address, server_name.length));
     CHECK_EQ(OK(recvfrom(server, buffer, 16, 0, (struct sockaddr *)&from, &length)), 5);
     CHECK_TEXT(from.sun_path, "client");
     OK(sendmsg(client, &message, 0));

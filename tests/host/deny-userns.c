@@ -18,9 +18,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define LOAD(field)  BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define ANSWER(code) BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (code))
-#define ALLOW BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+#define ALLOW        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 /* Skips `count` instructions unless the number is `nr`. */
 #define UNLESS(nr, count) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, count)
 
@@ -38,26 +38,11 @@ static const struct sock_filter forbidden[] = {
 };
 
 static const struct sock_filter weak[] = {
-    LOAD(nr),
-    UNLESS(SYS_mount, 1),
-    ANSWER(EACCES),
-    UNLESS(SYS_umount2, 1),
-    ANSWER(EACCES),
-    UNLESS(SYS_pivot_root, 1),
-    ANSWER(EPERM),
-    UNLESS(SYS_move_mount, 1),
-    ANSWER(EACCES),
-    UNLESS(SYS_open_tree, 1),
-    ANSWER(EACCES),
-    UNLESS(SYS_fsopen, 1),
-    ANSWER(EPERM),
-    UNLESS(SYS_sethostname, 1),
-    ANSWER(EPERM),
-    UNLESS(SYS_setns, 1),
-    ANSWER(EPERM),
-    UNLESS(SYS_chroot, 1),
-    ANSWER(EPERM),
-    ALLOW,
+    LOAD(nr),       UNLESS(SYS_mount, 1),       ANSWER(EACCES), UNLESS(SYS_umount2, 1),
+    ANSWER(EACCES), UNLESS(SYS_pivot_root, 1),  ANSWER(EPERM),  UNLESS(SYS_move_mount, 1),
+    ANSWER(EACCES), UNLESS(SYS_open_tree, 1),   ANSWER(EACCES), UNLESS(SYS_fsopen, 1),
+    ANSWER(EPERM),  UNLESS(SYS_sethostname, 1), ANSWER(EPERM),  UNLESS(SYS_setns, 1),
+    ANSWER(EPERM),  UNLESS(SYS_chroot, 1),      ANSWER(EPERM),  ALLOW,
 };
 
 static int install(const struct sock_filter *filter, size_t count)

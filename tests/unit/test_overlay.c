@@ -6,7 +6,9 @@
 #include "vfs_compare.h"
 
 #include <sched.h>
+#include <sys/socket.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "base/strbuf.h"
@@ -557,6 +559,101 @@ static void test_records(void **state)
     fixture_close(&f);
 }
 
+/* Set-id bits of a new file last until it is written, natively, wherever they are kept. */
+static void check_set_id(bool memory)
+{
+    struct vfs_open_request request = {.flags = O_WRONLY, .mode = 06755};
+    struct vfs_node *node, *again;
+    struct vfs_opened opened;
+    struct statx stat;
+    struct fixture f;
+
+    fixture_open(&f, memory);
+    f.identity.effective = 0;
+    request.actor = &f.actor;
+    assert_int_equal(f.fs->ops->create(f.fs->root, "new", &request, &node, &opened), 0);
+    again = find(&f, "new");
+    assert_int_equal(f.fs->ops->stat(again, &stat), 0);
+    assert_int_equal(stat.stx_mode, S_IFREG | 06755);
+    if (geteuid() != 0) { /* of root the host takes nothing away */
+        assert_int_equal(write(opened.fd, "x", 1), 1);
+        assert_int_equal(f.fs->ops->stat(again, &stat), 0);
+        assert_int_equal(stat.stx_mode, S_IFREG | 0755);
+        /* Set again by chmod, they stay: the file's content is what its owner wants run. */
+        assert_int_equal(f.fs->ops->chmod(again, 04711, &f.actor), 0);
+        assert_int_equal(f.fs->ops->stat(again, &stat), 0);
+        assert_int_equal(stat.stx_mode, S_IFREG | 04711);
+    }
+    close(opened.fd);
+    vfs_node_unref(node);
+    vfs_node_unref(again);
+    fixture_close(&f);
+}
+
+static void test_set_id_of_new_file(void **state)
+{
+    (void)state;
+    check_set_id(true);
+    check_set_id(false);
+}
+
+/* ---- ways out ---- */
+
+/* Behind a socket or a FIFO of the lower there are processes of the host. */
+static void check_no_way_out(bool memory)
+{
+    struct vfs_open_request request = {.flags = O_RDWR | O_NONBLOCK};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct vfs_node *node;
+    struct vfs_opened opened;
+    struct fixture f;
+    char path[128], byte;
+    int outside;
+
+    fixture_open(&f, memory);
+    request.actor = &f.actor;
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/lower/socket", f.base);
+    assert_int_equal(bind(server, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(server, 1), 0);
+    assert_int_equal(mkfifo(in(&f, "lower/fifo", path), 0666), 0);
+    outside = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    assert_true(outside >= 0);
+    node = find(&f, "socket");
+    assert_int_equal(f.fs->ops->connect_socket(node, client, &f.actor), -EXDEV);
+    vfs_node_unref(node);
+    node = find(&f, "fifo");
+    assert_int_equal(f.fs->ops->open(node, &request, &opened), 0);
+    assert_int_equal(write(opened.fd, "in", 2), 2);
+    assert_int_equal(read(outside, &byte, 1), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(read(opened.fd, path, sizeof(path)), 2);
+    assert_int_equal(write(outside, "out", 3), 3);
+    assert_int_equal(read(opened.fd, &byte, 1), -1);
+    assert_int_equal(errno, EAGAIN);
+    close(opened.fd);
+    vfs_node_unref(node);
+    /* A second open of the name meets the guest's own one again. */
+    node = find(&f, "fifo");
+    request.flags = O_RDONLY | O_NONBLOCK;
+    assert_int_equal(f.fs->ops->open(node, &request, &opened), 0);
+    assert_int_equal(read(opened.fd, &byte, 1), 0); /* nobody writes: and "out" is not there */
+    close(opened.fd);
+    vfs_node_unref(node);
+    close(outside);
+    close(server);
+    close(client);
+    fixture_close(&f);
+}
+
+static void test_no_way_out(void **state)
+{
+    (void)state;
+    check_no_way_out(true);
+    check_no_way_out(false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -565,7 +662,8 @@ int main(void)
         cmocka_unit_test(test_changes),        cmocka_unit_test(test_identity),
         cmocka_unit_test(test_held_nodes),     cmocka_unit_test(test_descriptor),
         cmocka_unit_test(test_tmpfile),        cmocka_unit_test(test_xattrs),
-        cmocka_unit_test(test_records),
+        cmocka_unit_test(test_records),        cmocka_unit_test(test_no_way_out),
+        cmocka_unit_test(test_set_id_of_new_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

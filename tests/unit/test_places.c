@@ -150,26 +150,20 @@ static void test_deep_tree(void **state)
     vfs_place_unref(place);
 }
 
-/* A mount that moves with the directory it lies in, a place in it, and a place that is removed. */
+/* Places in a directory that moves, and one that is removed. */
 static void test_paths_follow_renames(void **state)
 {
     struct fixture *f = *state;
     struct vfs_place *dir = place_at(f, "/dir");
-    struct vfs_place *deep = NULL;
+    struct vfs_place *deep = place_at(f, "/dir/sub/deep");
     struct vfs_place *file = place_at(f, "/dir/file");
-    struct vfs_fs *fs;
-    char inner[64];
 
-    snprintf(inner, sizeof(inner), "%s/jail", f->root);
-    assert_int_equal(vfs_host_new(f->vfs, inner, &fs), 0);
-    assert_int_equal(vfs_mount(f->vfs, "/dir/sub/deep", fs, 0, "x", "host"), 0);
-    deep = place_at(f, "/dir/sub/deep/in");
     assert_int_equal(vfs_rename(f->top, "dir", f->top, "moved", 0, &f->actor), 0);
     assert_string_equal(vfs_place_path(dir), "/moved");
-    assert_string_equal(vfs_place_path(deep), "/moved/sub/deep/in");
-    assert_string_equal(ask_vfs(f, f->top, deep, "../../..", 0).path, "/moved");
-    assert_int_equal(error_of(f, "/moved/sub/deep/in", 0), 0);
-    assert_int_equal(error_of(f, "/dir/sub/deep/in", 0), -ENOENT);
+    assert_string_equal(vfs_place_path(deep), "/moved/sub/deep");
+    assert_string_equal(ask_vfs(f, f->top, deep, "../..", 0).path, "/moved");
+    assert_int_equal(error_of(f, "/moved/sub/deep", 0), 0);
+    assert_int_equal(error_of(f, "/dir/sub/deep", 0), -ENOENT);
     assert_int_equal(vfs_unlink(dir, "file", false, &f->actor), 0);
     assert_true(vfs_place_is_deleted(file));
     assert_false(vfs_place_is_deleted(dir));
@@ -222,6 +216,184 @@ static void test_mount_points(void **state)
     vfs_place_unref(dir);
 }
 
+/* A mount stays where it is: neither it nor what lies above it moves or goes. */
+static void test_above_mount_points(void **state)
+{
+    struct fixture *f = *state;
+    struct vfs_place *dir = place_at(f, "/dir");
+    struct vfs_place *jail = place_at(f, "/jail");
+    char inner[64];
+
+    snprintf(inner, sizeof(inner), "%s/jail", f->root);
+    mount_host(f, inner, "/dir/sub/deep", 0);
+    mount_host(f, inner, "/ro", 0);
+    mount_host(f, inner, "/ro/in", 0);
+    assert_int_equal(vfs_rename(f->top, "dir", f->top, "moved", 0, &f->actor), -EBUSY);
+    assert_int_equal(vfs_rename(dir, "sub", dir, "bus", 0, &f->actor), -EBUSY);
+    assert_int_equal(vfs_rename(dir, "sub", jail, "bus", 0, &f->actor), -EBUSY);
+    assert_int_equal(vfs_rename(jail, "in", dir, "sub", 0, &f->actor), -EBUSY);
+    assert_int_equal(vfs_rename(f->top, "jail", f->top, "dir", RENAME_EXCHANGE, &f->actor), -EBUSY);
+    assert_int_equal(vfs_rename(f->top, "dir", f->top, "jail", RENAME_EXCHANGE, &f->actor), -EBUSY);
+    assert_int_equal(vfs_rename(f->top, "ro", f->top, "or", 0, &f->actor), -EBUSY);
+    assert_int_equal(vfs_unlink(dir, "sub", true, &f->actor), -ENOTEMPTY);
+    assert_int_equal(vfs_unlink(f->top, "ro", true, &f->actor), -EBUSY);
+    assert_int_equal(vfs_unlink(f->top, "ro", false, &f->actor), -EBUSY);
+    assert_int_equal(error_of(f, "/dir/sub/deep/in", 0), 0);
+    /* Names that only begin alike are free. */
+    assert_int_equal(vfs_mkdir(dir, "su", 0755, &f->actor), 0);
+    assert_int_equal(vfs_mkdir(dir, "subs", 0755, &f->actor), 0);
+    assert_int_equal(vfs_rename(dir, "su", dir, "us", 0, &f->actor), 0);
+    assert_int_equal(vfs_rename(dir, "subs", dir, "bus", 0, &f->actor), 0);
+    vfs_place_unref(dir);
+    vfs_place_unref(jail);
+}
+
+/* ---- the way to a mount point that was walked before ---- */
+
+/*
+ * /mem is in memory; in /mem/a/b lies the mount point mnt, with a file f in it. Walks are made by
+ * two processes, whose contexts have different owners.
+ */
+struct way {
+    struct fixture *f;
+    struct vfs_place *a, *b;
+    struct pk_identity identities[2];
+    struct pk_context contexts[2];
+    struct pk_request requests[2];
+    struct vfs_actor actors[2];
+};
+
+static void way_open(struct way *way, struct fixture *f)
+{
+    struct vfs_place *mem, *mnt;
+    struct vfs_fs *fs;
+
+    *way = (struct way){.f = f};
+    assert_int_equal(mount_memory(f), 0);
+    mem = place_at(f, "/mem");
+    assert_int_equal(vfs_mkdir(mem, "a", 0755, &f->actor), 0);
+    way->a = place_at(f, "/mem/a");
+    assert_int_equal(vfs_mkdir(way->a, "b", 0755, &f->actor), 0);
+    way->b = place_at(f, "/mem/a/b");
+    assert_int_equal(vfs_mkdir(way->b, "mnt", 0755, &f->actor), 0);
+    assert_int_equal(vfs_memory_new(f->vfs, 0, 0, 0755, &fs), 0);
+    assert_int_equal(vfs_mount(f->vfs, "/mem/a/b/mnt", fs, 0, "none", "tmpfs"), 0);
+    mnt = place_at(f, "/mem/a/b/mnt");
+    assert_int_equal(vfs_mknod(mnt, "f", S_IFREG | 0644, 0, &f->actor), 0);
+    way->identities[0] = f->identity;
+    way->identities[1] = (struct pk_identity){.uid = 77, .euid = 77, .fsuid = 77, .fsgid = 77};
+    for (unsigned i = 0; i < 2; i++) {
+        way->contexts[i] = (struct pk_context){.id = i + 1, .identity = way->identities[i]};
+        way->requests[i] = (struct pk_request){.kernel = &f->kernel, .context = &way->contexts[i]};
+        way->actors[i] = (struct vfs_actor){.identity = &way->contexts[i].identity,
+                                            .request = &way->requests[i]};
+    }
+    vfs_place_unref(mem);
+    vfs_place_unref(mnt);
+}
+
+static void way_close(struct way *way)
+{
+    vfs_place_unref(way->a);
+    vfs_place_unref(way->b);
+}
+
+static int way_walk(struct way *way, unsigned who, struct vfs_place *root, struct vfs_place *base,
+                    const char *path, unsigned flags)
+{
+    struct vfs_walk walk = {.actor = &way->actors[who],
+                            .root = root ? root : way->f->top,
+                            .base = base ? base : way->f->top,
+                            .path = path,
+                            .flags = flags};
+    struct vfs_place *place cleanup_place = NULL;
+
+    return vfs_resolve(way->f->vfs, &walk, &place);
+}
+
+#define FULL_WAY "/mem/a/b/mnt/f"
+
+/* Who may not search a directory on the way is told so, however often it got further before. */
+static void test_way_is_searched(void **state)
+{
+    struct way way;
+
+    way_open(&way, *state);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(way_walk(&way, 0, NULL, NULL, FULL_WAY, 0), 0);
+        assert_int_equal(way_walk(&way, 1, NULL, NULL, FULL_WAY, 0), 0);
+    }
+    assert_int_equal(vfs_chmod(way.a, 0700, &way.f->actor), 0);
+    assert_int_equal(way_walk(&way, 1, NULL, NULL, FULL_WAY, 0), -EACCES);
+    /* The owner's walk is no way for the other. */
+    assert_int_equal(way_walk(&way, 0, NULL, NULL, FULL_WAY, 0), 0);
+    assert_int_equal(way_walk(&way, 1, NULL, NULL, FULL_WAY, 0), -EACCES);
+    assert_int_equal(vfs_chmod(way.a, 0755, &way.f->actor), 0);
+    assert_int_equal(way_walk(&way, 1, NULL, NULL, FULL_WAY, 0), 0);
+    way_close(&way);
+}
+
+/* Walks that begin in the middle say nothing about the way from "/". */
+static void test_way_from_the_middle(void **state)
+{
+    static const struct {
+        bool chroot;
+        const char *path;
+        unsigned flags;
+    } walks[] = {
+        {false, "mnt/f", 0},           {false, "mnt/f", VFS_BENEATH}, {true, "/mnt/f", 0},
+        {false, "/mnt/f", VFS_IN_ROOT}, {false, "../b/mnt/f", 0},      {true, "mnt/../mnt/f", 0},
+    };
+    struct way way;
+
+    way_open(&way, *state);
+    assert_int_equal(vfs_chmod(way.a, 0700, &way.f->actor), 0);
+    for (size_t i = 0; i < array_length(walks); i++) {
+        int r = way_walk(&way, 1, walks[i].chroot ? way.b : NULL, way.b, walks[i].path,
+                         walks[i].flags);
+
+        assert_int_equal(r, walks[i].path[0] == '.' ? -EACCES : 0);
+        if (way_walk(&way, 1, NULL, NULL, FULL_WAY, 0) != -EACCES)
+            fail_msg("%s with flags %u was taken for the way from /", walks[i].path,
+                     walks[i].flags);
+    }
+    way_close(&way);
+}
+
+static void test_way_and_flags(void **state)
+{
+    struct way way;
+
+    way_open(&way, *state);
+    assert_int_equal(way_walk(&way, 0, NULL, NULL, FULL_WAY, 0), 0);
+    assert_int_equal(way_walk(&way, 0, NULL, NULL, FULL_WAY, VFS_NO_XDEV), -EXDEV);
+    assert_int_equal(way_walk(&way, 0, NULL, NULL, FULL_WAY, VFS_BENEATH), -EXDEV);
+    assert_int_equal(way_walk(&way, 0, NULL, way.b, "/mnt/f", VFS_IN_ROOT), 0);
+    assert_int_equal(way_walk(&way, 0, NULL, way.b, FULL_WAY, VFS_IN_ROOT), -ENOENT);
+    /* "/mem/a/b/mnt" of another root is another place. */
+    assert_int_equal(way_walk(&way, 0, way.a, NULL, FULL_WAY, 0), -ENOENT);
+    assert_int_equal(way_walk(&way, 0, NULL, NULL, "/mem/a/b/mnt/../mnt/f", 0), 0);
+    assert_int_equal(way_walk(&way, 0, NULL, NULL, "/mem/a/b/mnt/../f", 0), -ENOENT);
+    assert_int_equal(way_walk(&way, 0, NULL, NULL, "/mem/a/b/mnt/../../b/mnt/f", 0), 0);
+    assert_int_equal(way_walk(&way, 0, NULL, NULL, "/mem/a/x/../b/mnt/f", 0), -ENOENT);
+    assert_int_equal(way_walk(&way, 0, NULL, NULL, "/mem/a/b/mnt/f/../f", 0), -ENOTDIR);
+    way_close(&way);
+}
+
+/* Out of a mount with "..": the directory there is searched as the caller. */
+static void test_way_and_back(void **state)
+{
+    struct way way;
+
+    way_open(&way, *state);
+    assert_int_equal(vfs_mkdir(way.b, "next", 0755, &way.f->actor), 0);
+    assert_int_equal(way_walk(&way, 1, NULL, NULL, "/mem/a/b/mnt/../next", 0), 0);
+    assert_int_equal(vfs_chmod(way.b, 0700, &way.f->actor), 0);
+    assert_int_equal(way_walk(&way, 1, NULL, NULL, "/mem/a/b/mnt/../next", 0), -EACCES);
+    assert_int_equal(way_walk(&way, 1, NULL, NULL, FULL_WAY, 0), -EACCES);
+    way_close(&way);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup_jail, teardown)
 
 int main(void)
@@ -229,7 +401,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_chroot),   CASE(test_lengths),      CASE(test_empty_path),
         CASE(test_parents),  CASE(test_deep_tree),    CASE(test_paths_follow_renames),
-        CASE(test_exchange), CASE(test_mount_points),
+        CASE(test_exchange), CASE(test_mount_points), CASE(test_above_mount_points),
+        CASE(test_way_is_searched), CASE(test_way_from_the_middle), CASE(test_way_and_flags),
+        CASE(test_way_and_back),
     };
 
     umask(0);
