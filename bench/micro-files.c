@@ -195,8 +195,8 @@ static void run_mmap(struct micro_state *state, uint64_t count)
 {
     (void)state;
     while (count--) {
-        char *area = mmap(NULL, MAP_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                          -1, 0);
+        char *area =
+            mmap(NULL, MAP_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (area == MAP_FAILED)
             micro_die("mmap: %s", strerror(errno));
         *(volatile char *)area = 1;

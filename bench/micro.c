@@ -29,7 +29,7 @@ enum {
     MAX_SAMPLES = 20000,
     MIN_SAMPLES = 5,
     WARM_UP_RUNS = 4,
-    BATCH_NS = 200000,     /* long against the clock's 30 ns, short against a time slice */
+    BATCH_NS = 200000, /* long against the clock's 30 ns, short against a time slice */
     MAX_BATCH = 1 << 20,
     DEFAULT_BUDGET_MS = 300,
     MAX_BUDGET_MS = 60000,
@@ -175,12 +175,23 @@ static void parse_options(int argc, char **argv, struct options *options)
     int found;
     while ((found = getopt_long(argc, argv, "", known, NULL)) != -1) {
         switch (found) {
-        case 'd': options->data = optarg; break;
-        case 'w': options->work = optarg; break;
-        case 'm': options->budget_ms = parse_budget(optarg); break;
-        case 'p': options->prepare = true; break;
-        case 'l': options->list = true; break;
-        default: exit(2);
+        case 'd':
+            options->data = optarg;
+            break;
+        case 'w':
+            options->work = optarg;
+            break;
+        case 'm':
+            options->budget_ms = parse_budget(optarg);
+            break;
+        case 'p':
+            options->prepare = true;
+            break;
+        case 'l':
+            options->list = true;
+            break;
+        default:
+            exit(2);
         }
     }
 }

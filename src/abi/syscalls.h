@@ -42,28 +42,28 @@ enum abi_disposition {
  */
 enum abi_rule {
     ABI_RULE_NONE,
-    ABI_RULE_IDENTITY,    /* native when the guest has the host's ids, else served */
-    ABI_RULE_PRLIMIT,     /* by pid (arg0) and resource (arg1); LOCKS, NOFILE served */
-    ABI_RULE_RLIMIT,      /* by resource (arg0); LOCKS and NOFILE served */
-    ABI_RULE_PRCTL,       /* by operation (arg0) */
-    ABI_RULE_PRIORITY,    /* which (arg0), who (arg1): the caller itself native, else served */
-    ABI_RULE_PID_SELF,    /* arg0 == 0 (the caller) native, else served */
-    ABI_RULE_CLONE,       /* by flags (arg0): threads, processes native; CLONE_NEW* not */
-    ABI_RULE_EXECVE,      /* the pointer into the R page native, everything else served */
-    ABI_RULE_IPC,         /* native in an IPC namespace of its own, else served */
-    ABI_RULE_SOCKET,      /* by domain and type (arg0, arg1) */
-    ABI_RULE_SOCKETPAIR,  /* by domain (arg0): AF_UNIX native */
-    ABI_RULE_SENDTO,      /* no address (arg4 == 0) native, else served */
-    ABI_RULE_SENDMSG,     /* address in guest memory: native where none matters */
-    ABI_RULE_IOCTL,       /* by descriptor (arg0: the window) and request (arg1) */
-    ABI_RULE_FCNTL,       /* by descriptor (arg0: the window) and command (arg1) */
-    ABI_RULE_MMAP,        /* address (arg0), flags (arg3): R page; fd (arg4): window */
-    ABI_RULE_RPAGE,       /* address (arg0) below R_LIMIT refused, else native */
-    ABI_RULE_MREMAP,      /* old (arg0) and, if MREMAP_FIXED, new address (arg4): R page */
-    ABI_RULE_WINDOW,      /* arg0 in the window served, else native */
-    ABI_RULE_WINDOW2,     /* arg0 or arg1 in the window served, else native */
-    ABI_RULE_WINDOW02,    /* arg0 or arg2 in the window served, else native */
-    ABI_RULE_FSTAT,       /* native with the host's ids and arg0 outside the window */
+    ABI_RULE_IDENTITY,   /* native when the guest has the host's ids, else served */
+    ABI_RULE_PRLIMIT,    /* by pid (arg0) and resource (arg1); LOCKS, NOFILE served */
+    ABI_RULE_RLIMIT,     /* by resource (arg0); LOCKS and NOFILE served */
+    ABI_RULE_PRCTL,      /* by operation (arg0) */
+    ABI_RULE_PRIORITY,   /* which (arg0), who (arg1): the caller itself native, else served */
+    ABI_RULE_PID_SELF,   /* arg0 == 0 (the caller) native, else served */
+    ABI_RULE_CLONE,      /* by flags (arg0): threads, processes native; CLONE_NEW* not */
+    ABI_RULE_EXECVE,     /* the pointer into the R page native, everything else served */
+    ABI_RULE_IPC,        /* native in an IPC namespace of its own, else served */
+    ABI_RULE_SOCKET,     /* by domain and type (arg0, arg1) */
+    ABI_RULE_SOCKETPAIR, /* by domain (arg0): AF_UNIX native */
+    ABI_RULE_SENDTO,     /* no address (arg4 == 0) native, else served */
+    ABI_RULE_SENDMSG,    /* address in guest memory: native where none matters */
+    ABI_RULE_IOCTL,      /* by descriptor (arg0: the window) and request (arg1) */
+    ABI_RULE_FCNTL,      /* by descriptor (arg0: the window) and command (arg1) */
+    ABI_RULE_MMAP,       /* address (arg0), flags (arg3): R page; fd (arg4): window */
+    ABI_RULE_RPAGE,      /* address (arg0) below R_LIMIT refused, else native */
+    ABI_RULE_MREMAP,     /* old (arg0) and, if MREMAP_FIXED, new address (arg4): R page */
+    ABI_RULE_WINDOW,     /* arg0 in the window served, else native */
+    ABI_RULE_WINDOW2,    /* arg0 or arg1 in the window served, else native */
+    ABI_RULE_WINDOW02,   /* arg0 or arg2 in the window served, else native */
+    ABI_RULE_FSTAT,      /* native with the host's ids and arg0 outside the window */
     ABI_RULE_COUNT,
 };
 

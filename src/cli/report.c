@@ -75,6 +75,7 @@ static void on_denial(void *user, const struct pk_denial *denial)
 struct diff_output {
     FILE *text; /* one of the two */
     struct strbuf *json;
+    const char *prefix; /* where the layer is mounted */
     unsigned count;
 };
 
@@ -84,15 +85,24 @@ static int on_change(enum vfs_change change, const char *path, const struct stat
 
     output->count++;
     if (output->text) {
-        fprintf(output->text, "%c %s%s\n", change, path,
+        fprintf(output->text, "%c %s%s%s\n", change, output->prefix, path,
                 stat && S_ISDIR(stat->stx_mode) ? "/" : "");
         return 0;
     }
     strbuf_addf(output->json, "%s{\"change\":\"%c\",\"path\":\"", output->count > 1 ? "," : "",
                 change);
+    strbuf_add_json(output->json, output->prefix);
     strbuf_add_json(output->json, path);
     strbuf_addf(output->json, "\",\"size\":%llu}", stat ? (unsigned long long)stat->stx_size : 0);
     return 0;
+}
+
+static void each_change(const struct launch_layers *layers, struct diff_output *output)
+{
+    for (unsigned i = 0; i < layers->count; i++) {
+        output->prefix = layers->layers[i].path;
+        vfs_overlay_changes(layers->layers[i].overlay, on_change, output);
+    }
 }
 
 /* ---- how often and how long ---- */
@@ -232,17 +242,17 @@ static void add_breaches_json(struct strbuf *out, const struct launch_result *re
 
 /* ---- the end ---- */
 
-static void add_diff_json(struct strbuf *out, struct vfs_fs *overlay)
+static void add_diff_json(struct strbuf *out, const struct launch_layers *layers)
 {
     struct diff_output output = {.json = out};
 
     strbuf_add_string(out, ",\"diff\":[");
-    vfs_overlay_changes(overlay, on_change, &output);
+    each_change(layers, &output);
     strbuf_add_string(out, "]");
 }
 
 static void print_json(const struct report *report, struct pk_kernel *kernel,
-                       struct vfs_fs *overlay, const struct launch_result *result)
+                       const struct launch_layers *layers, const struct launch_result *result)
 {
     cleanup_strbuf struct strbuf out = {0};
     int status = result->wait_status;
@@ -257,21 +267,21 @@ static void print_json(const struct report *report, struct pk_kernel *kernel,
     if (report->options->launch.stats)
         add_stats_json(&out, &kernel->stats);
     if (report->options->diff)
-        add_diff_json(&out, overlay);
+        add_diff_json(&out, layers);
     strbuf_add_string(&out, "}");
     fprintf(stderr, "%s\n", strbuf_text(&out));
 }
 
-static void print_diff(struct vfs_fs *overlay)
+static void print_diff(const struct launch_layers *layers)
 {
     struct diff_output output = {.text = stderr};
 
-    vfs_overlay_changes(overlay, on_change, &output);
+    each_change(layers, &output);
     if (output.count == 0)
         fprintf(stderr, "nothing was written\n");
 }
 
-static void on_report(void *user, struct pk_kernel *kernel, struct vfs_fs *overlay,
+static void on_report(void *user, struct pk_kernel *kernel, const struct launch_layers *layers,
                       const struct launch_result *result)
 {
     struct report *report = user;
@@ -280,13 +290,13 @@ static void on_report(void *user, struct pk_kernel *kernel, struct vfs_fs *overl
         fprintf(stderr, "cerebro: the trace is incomplete: %s cannot be written\n",
                 report->options->trace_file);
     if (report->options->json) {
-        print_json(report, kernel, overlay, result);
+        print_json(report, kernel, layers, result);
         return;
     }
     if (!report->options->quiet)
         print_breaches(result);
     if (report->options->diff)
-        print_diff(overlay);
+        print_diff(layers);
     if (report->options->launch.stats)
         print_stats(&kernel->stats);
 }

@@ -6,11 +6,11 @@
 #include "launch/launch.h"
 
 /*
- * Mounts the view of the options: root overlay, /tmp, /proc, /sys, /dev, binds. Returns the root's
- * overlay (owned by the mount) for reports.
+ * Mounts the view of the options: root overlay, /tmp, /proc, /sys, /dev, binds. Returns the
+ * overlays for reports.
  */
-int view_build(struct vfs *vfs, const struct launch_options *options, struct vfs_fs **ret_overlay,
-               struct base_error *error);
+int view_build(struct vfs *vfs, const struct launch_options *options,
+               struct launch_layers *ret_layers, struct base_error *error);
 
 /* The guest path in which the program starts; at most PATH_MAX with the terminator. */
 int view_cwd(const struct launch_options *options, char *path, size_t size);

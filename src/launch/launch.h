@@ -76,11 +76,22 @@ struct launch_result {
     unsigned breach_count;
 };
 
+/* Overlays of a view, and where they are mounted. */
+#define LAUNCH_LAYERS_MAX 2
+struct launch_layers {
+    struct {
+        struct vfs_fs *overlay; /* owned by its mount */
+        char path[4096];        /* "" for the root */
+    } layers[LAUNCH_LAYERS_MAX];
+    unsigned count;
+};
+
 /*
  * What the supervisor does with a kernel whose guest has ended: reports. Called in the supervisor,
- * before the VFS is taken down. `overlay` is the root's overlay, for vfs_overlay_changes().
+ * before the VFS is taken down. The layers hold what was written, for vfs_overlay_changes().
  */
-typedef void (*launch_report)(void *user, struct pk_kernel *kernel, struct vfs_fs *overlay,
+typedef void (*launch_report)(void *user, struct pk_kernel *kernel,
+                              const struct launch_layers *layers,
                               const struct launch_result *result);
 
 struct launch_hooks {

@@ -27,7 +27,7 @@ struct run {
     struct trap_features features;
     struct pk_kernel *kernel;
     struct vfs *vfs;
-    struct vfs_fs *overlay;
+    struct launch_layers layers;
     struct trap *trap;
     struct limits_holder limits;
     char loader[PATH_MAX];
@@ -136,7 +136,7 @@ static int prepare_names(struct run *run)
     if (r == 0)
         r = protect_programs(run);
     if (r == 0)
-        r = view_build(run->vfs, run->options, &run->overlay, run->error);
+        r = view_build(run->vfs, run->options, &run->layers, run->error);
     if (r == 0)
         r = linux_register(run->kernel);
     return r;
@@ -247,7 +247,7 @@ static void conclude(struct run *run, struct launch_result *result)
     result->exit_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     limits_find_breaches(&run->limits, &run->kernel->stats, result);
     if (run->hooks->report)
-        run->hooks->report(run->hooks->user, run->kernel, run->overlay, result);
+        run->hooks->report(run->hooks->user, run->kernel, &run->layers, result);
 }
 
 static void take_down(struct run *run)

@@ -123,8 +123,15 @@ static int mount_at(struct vfs *vfs, const char *path, struct vfs_fs *fs, unsign
     return r;
 }
 
+static void add_layer(struct launch_layers *layers, struct vfs_fs *overlay, const char *path)
+{
+    layers->layers[layers->count].overlay = overlay;
+    snprintf(layers->layers[layers->count].path, sizeof(layers->layers[0].path), "%s", path);
+    layers->count++;
+}
+
 static int mount_root(struct vfs *vfs, const struct launch_options *options,
-                      struct vfs_fs **ret_overlay, struct base_error *error)
+                      struct launch_layers *layers, struct base_error *error)
 {
     const char *root = options->root ? options->root : "/";
     struct vfs_fs *lower = NULL;
@@ -146,7 +153,7 @@ static int mount_root(struct vfs *vfs, const struct launch_options *options,
         r = vfs_mount(vfs, "/", overlay, VFS_MOUNT_NODEV, "overlay", "overlay");
     if (r < 0)
         return base_fail(error, r, NULL, "cannot mount the root: %s", strerror(-r));
-    *ret_overlay = overlay;
+    add_layer(layers, overlay, "");
     return 0;
 }
 
@@ -205,11 +212,33 @@ static bool is_below(const char *path, const char *directory)
     return strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
 }
 
+/* The place in the kept overlay that holds what is written below a directory; made when missing. */
+static int kept_upper(struct vfs *vfs, const char *overlay, const char *directory,
+                      struct vfs_fs **ret_upper)
+{
+    char path[PATH_MAX];
+    int start = snprintf(path, sizeof(path), "%s", overlay);
+
+    if (start + strlen(directory) >= sizeof(path))
+        return -ENAMETOOLONG;
+    snprintf(path + start, sizeof(path) - (size_t)start, "%s", directory);
+    for (char *slash = strchr(path + start + 1, '/');; slash = strchr(slash + 1, '/')) {
+        if (slash)
+            *slash = '\0';
+        if (mkdir(path, 0755) < 0 && errno != EEXIST)
+            return -errno;
+        if (slash == NULL)
+            return vfs_host_new(vfs, path, ret_upper);
+        *slash = '/';
+    }
+}
+
 /*
  * /tmp is private, but a user who stands in /tmp/work and types `cerebro run ./a.out` means that
  * file: the current directory stays visible beneath a throw-away layer.
  */
-static int mount_current_directory(struct vfs *vfs, struct base_error *error)
+static int mount_current_directory(struct vfs *vfs, const struct launch_options *options,
+                                   struct launch_layers *layers, struct base_error *error)
 {
     cleanup_free char *cwd = getcwd(NULL, 0);
     struct vfs_fs *lower;
@@ -221,13 +250,17 @@ static int mount_current_directory(struct vfs *vfs, struct base_error *error)
         return 0;
     r = vfs_host_new(vfs, cwd, &lower);
     if (r == 0)
-        r = vfs_memory_new(vfs, 0, 0, 0755, &upper);
+        r = options->overlay ? kept_upper(vfs, options->overlay, cwd, &upper)
+                             : vfs_memory_new(vfs, 0, 0, 0755, &upper);
     if (r == 0)
         r = vfs_overlay_new(vfs, lower, upper, &overlay);
+    if (r == 0)
+        r = mount_at(vfs, cwd, overlay, VFS_MOUNT_NODEV | VFS_MOUNT_NOSUID, "overlay", "overlay",
+                     error);
     if (r < 0)
         return base_fail(error, r, NULL, "cannot show %s: %s", cwd, strerror(-r));
-    return mount_at(vfs, cwd, overlay, VFS_MOUNT_NODEV | VFS_MOUNT_NOSUID, "overlay", "overlay",
-                    error);
+    add_layer(layers, overlay, cwd);
+    return 0;
 }
 
 /* A program named by a path below /tmp is shown there too. */
@@ -243,11 +276,11 @@ static int mount_program(struct vfs *vfs, const struct launch_options *options,
     return mount_bind(vfs, &bind, error);
 }
 
-int view_build(struct vfs *vfs, const struct launch_options *options, struct vfs_fs **ret_overlay,
-               struct base_error *error)
+int view_build(struct vfs *vfs, const struct launch_options *options,
+               struct launch_layers *ret_layers, struct base_error *error)
 {
     bool own_tmp = options->root == NULL;
-    int r = mount_root(vfs, options, ret_overlay, error);
+    int r = mount_root(vfs, options, ret_layers, error);
 
     if (r == 0)
         r = mount_memory(vfs, "/tmp", error);
@@ -260,7 +293,7 @@ int view_build(struct vfs *vfs, const struct launch_options *options, struct vfs
     if (r == 0)
         r = mount_memory(vfs, "/dev/shm", error);
     if (r == 0 && own_tmp)
-        r = mount_current_directory(vfs, error);
+        r = mount_current_directory(vfs, options, ret_layers, error);
     for (unsigned i = 0; r == 0 && i < options->bind_count; i++)
         r = mount_bind(vfs, &options->binds[i], error);
     if (r == 0 && own_tmp)

@@ -91,9 +91,9 @@ static int find_buffers(struct pk_request *request, struct buffers *buffers)
 {
     ssize_t total;
 
-    *buffers = (struct buffers){.single = {.iov_base = (void *)(uintptr_t)request->args[1],
-                                           .iov_len = request->args[2]},
-                                .count = 1};
+    *buffers = (struct buffers){
+        .single = {.iov_base = (void *)(uintptr_t)request->args[1], .iov_len = request->args[2]},
+        .count = 1};
     buffers->iov = &buffers->single;
     switch (request->nr) {
     case SYS_read:

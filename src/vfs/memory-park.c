@@ -18,7 +18,7 @@
 #define PARK_SIZE_MAX 262144 /* larger ones are few */
 #define PARK_AT_ONCE  256
 #define LOOK_AT_MOST  2048
-#define FIRST_LOOK    32  /* memfds before the limit is asked for */
+#define FIRST_LOOK    32 /* memfds before the limit is asked for */
 /* Of our descriptors: there may be two busy file systems, and others need some as well. */
 #define SHARE(limit) ((limit) / 8 * 3)
 

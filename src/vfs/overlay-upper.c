@@ -3,9 +3,9 @@
  * user who runs us may do; the rest is recorded beside the file and read back:
  *
  *   user.cerebro.owner  "UID:GID"
- *   user.cerebro.mode   octal mode; with type bits on a file that stands for a device node; followed
- *                       by " empty" when its set-id bits count only until something is written
- *   user.cerebro.rdev   "MAJOR:MINOR" of such a device node
+ *   user.cerebro.mode   octal mode; with type bits on a file that stands for a device node;
+ * followed by " empty" when its set-id bits count only until something is written user.cerebro.rdev
+ * "MAJOR:MINOR" of such a device node
  *
  * Symbolic links, FIFOs and sockets cannot carry user.* attributes: setting their owner then does
  * nothing, which is what fakeroot(1) users expect of them as well.

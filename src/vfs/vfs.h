@@ -168,7 +168,7 @@ int vfs_inotify_add(struct vfs_place *place, int inotify_fd, uint32_t mask);
 
 /*
  * AF_UNIX names. `socket_fd` is a duplicate of the guest's socket. Binding gives -EADDRINUSE when
- * the name exists. Connecting through a read-only mount gives -EACCES: a socket of the host is a
+ * the name exists. Connecting through a read-only mount gives -EXDEV: a socket of the host is a
  * way out that only a writable mount (--bind) opens; it may wait for room in the listener's queue
  * unless the socket is non-blocking. The host's getsockname() tells a /proc/self/fd name of ours.
  */

@@ -248,8 +248,7 @@ static uint64_t context_of(const struct walker *walker)
 static bool was_reached(const struct walker *walker, const struct vfs_mount *child)
 {
     return child->reached_context != 0 && walker->from_root &&
-           !(walker->walk->flags & VFS_NO_XDEV) &&
-           child->reached_context == context_of(walker) &&
+           !(walker->walk->flags & VFS_NO_XDEV) && child->reached_context == context_of(walker) &&
            child->reached_generation == walker->vfs->kernel->generation;
 }
 

@@ -49,8 +49,7 @@ static void expect_agreement(struct fixture *f, int fd, const char *name, const 
                  (unsigned long long)open.stx_ino, open.stx_mode, open.stx_uid, open.stx_gid,
                  (unsigned long long)open.stx_size, open.stx_nlink, named.stx_dev_major,
                  named.stx_dev_minor, (unsigned long long)named.stx_ino, named.stx_mode,
-                 named.stx_uid, named.stx_gid, (unsigned long long)named.stx_size,
-                 named.stx_nlink);
+                 named.stx_uid, named.stx_gid, (unsigned long long)named.stx_size, named.stx_nlink);
     vfs_place_unref(place);
 }
 
@@ -244,11 +243,16 @@ static void test_devices(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_lower_file),         TEST(test_lower_file_over_host),
-        TEST(test_own_identity),       TEST(test_o_path),
-        TEST(test_o_path_over_host),   TEST(test_new_file),
-        TEST(test_new_file_over_host), TEST(test_memory_file),
-        TEST(test_bound_file),         TEST(test_directories),
+        TEST(test_lower_file),
+        TEST(test_lower_file_over_host),
+        TEST(test_own_identity),
+        TEST(test_o_path),
+        TEST(test_o_path_over_host),
+        TEST(test_new_file),
+        TEST(test_new_file_over_host),
+        TEST(test_memory_file),
+        TEST(test_bound_file),
+        TEST(test_directories),
         TEST(test_devices),
     };
 

@@ -264,12 +264,9 @@ static void test_many_readers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        OVERLAY_TEST(test_untouched),
-        OVERLAY_TEST(test_positions),
-        OVERLAY_TEST(test_created_meanwhile),
-        OVERLAY_TEST(test_created_after_the_end),
-        OVERLAY_TEST(test_removed_while_read),
-        OVERLAY_TEST(test_removed_directory),
+        OVERLAY_TEST(test_untouched),          OVERLAY_TEST(test_positions),
+        OVERLAY_TEST(test_created_meanwhile),  OVERLAY_TEST(test_created_after_the_end),
+        OVERLAY_TEST(test_removed_while_read), OVERLAY_TEST(test_removed_directory),
         OVERLAY_TEST(test_many_readers),
     };
 

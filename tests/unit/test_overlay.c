@@ -657,12 +657,18 @@ static void test_no_way_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),         cmocka_unit_test(test_random_unprivileged),
-        cmocka_unit_test(test_read_by_kernel), cmocka_unit_test(test_written_by_kernel),
-        cmocka_unit_test(test_changes),        cmocka_unit_test(test_identity),
-        cmocka_unit_test(test_held_nodes),     cmocka_unit_test(test_descriptor),
-        cmocka_unit_test(test_tmpfile),        cmocka_unit_test(test_xattrs),
-        cmocka_unit_test(test_records),        cmocka_unit_test(test_no_way_out),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_random_unprivileged),
+        cmocka_unit_test(test_read_by_kernel),
+        cmocka_unit_test(test_written_by_kernel),
+        cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_held_nodes),
+        cmocka_unit_test(test_descriptor),
+        cmocka_unit_test(test_tmpfile),
+        cmocka_unit_test(test_xattrs),
+        cmocka_unit_test(test_records),
+        cmocka_unit_test(test_no_way_out),
         cmocka_unit_test(test_set_id_of_new_file),
     };
 

@@ -341,16 +341,17 @@ static void test_way_from_the_middle(void **state)
         const char *path;
         unsigned flags;
     } walks[] = {
-        {false, "mnt/f", 0},           {false, "mnt/f", VFS_BENEATH}, {true, "/mnt/f", 0},
-        {false, "/mnt/f", VFS_IN_ROOT}, {false, "../b/mnt/f", 0},      {true, "mnt/../mnt/f", 0},
+        {false, "mnt/f", 0},      {false, "mnt/f", VFS_BENEATH},
+        {true, "/mnt/f", 0},      {false, "/mnt/f", VFS_IN_ROOT},
+        {false, "../b/mnt/f", 0}, {true, "mnt/../mnt/f", 0},
     };
     struct way way;
 
     way_open(&way, *state);
     assert_int_equal(vfs_chmod(way.a, 0700, &way.f->actor), 0);
     for (size_t i = 0; i < array_length(walks); i++) {
-        int r = way_walk(&way, 1, walks[i].chroot ? way.b : NULL, way.b, walks[i].path,
-                         walks[i].flags);
+        int r =
+            way_walk(&way, 1, walks[i].chroot ? way.b : NULL, way.b, walks[i].path, walks[i].flags);
 
         assert_int_equal(r, walks[i].path[0] == '.' ? -EACCES : 0);
         if (way_walk(&way, 1, NULL, NULL, FULL_WAY, 0) != -EACCES)
@@ -399,10 +400,18 @@ static void test_way_and_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_chroot),   CASE(test_lengths),      CASE(test_empty_path),
-        CASE(test_parents),  CASE(test_deep_tree),    CASE(test_paths_follow_renames),
-        CASE(test_exchange), CASE(test_mount_points), CASE(test_above_mount_points),
-        CASE(test_way_is_searched), CASE(test_way_from_the_middle), CASE(test_way_and_flags),
+        CASE(test_chroot),
+        CASE(test_lengths),
+        CASE(test_empty_path),
+        CASE(test_parents),
+        CASE(test_deep_tree),
+        CASE(test_paths_follow_renames),
+        CASE(test_exchange),
+        CASE(test_mount_points),
+        CASE(test_above_mount_points),
+        CASE(test_way_is_searched),
+        CASE(test_way_from_the_middle),
+        CASE(test_way_and_flags),
         CASE(test_way_and_back),
     };
 
