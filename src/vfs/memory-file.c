@@ -9,6 +9,7 @@
 #include "vfs/memory-internal.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -19,6 +20,8 @@
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U /* include/uapi/linux/memfd.h, since 6.3 */
 #endif
+
+#define MEMFD_NAME_MAX 249 /* NAME_MAX less "memfd:", memfd_create(2) */
 
 #define RECOUNT_INTERVAL 32 /* files made between two counts of the space */
 
@@ -33,12 +36,14 @@
  */
 static int new_memfd(const char *name)
 {
-    cleanup_close int fd = memfd_create(name, MFD_CLOEXEC | MFD_EXEC);
-    char path[IO_FD_PATH_SIZE];
+    char path[IO_FD_PATH_SIZE], shown[MEMFD_NAME_MAX + 1];
+    cleanup_close int fd = -1;
     int reopened;
 
+    snprintf(shown, sizeof(shown), "%s", name);
+    fd = memfd_create(shown, MFD_CLOEXEC | MFD_EXEC);
     if (fd < 0 && errno == EINVAL)
-        fd = memfd_create(name, MFD_CLOEXEC);
+        fd = memfd_create(shown, MFD_CLOEXEC);
     if (fd < 0)
         return -errno;
     reopened = open(io_fd_path(fd, path), O_RDWR | O_CLOEXEC | O_LARGEFILE);

@@ -159,7 +159,8 @@ void walker_free(struct walker *walker)
     base_close(take_fd(&walker->opened_fd));
 }
 
-int walker_materialise(struct walker *walker)
+/* What lies below the anchor as far as the position goes; `end` cuts it off. */
+static int look_below_anchor(struct walker *walker, size_t end, struct vfs_node **ret_node)
 {
     /*
      * Not as the actor: it has been here, or is in a directory below. That a directory further up
@@ -167,24 +168,49 @@ int walker_materialise(struct walker *walker)
      */
     struct vfs_lookup lookup = {
         .actor = &walker->vfs->kernel_actor, .open_flags = -1, .opened_fd = -1};
+    char behind = walker->path.text[end];
     int r;
 
-    if (walker->node)
-        return 0;
-    if (walker->path.length == walker->anchor_length) {
-        set_node(walker, vfs_node_ref(walker->anchor));
-        return 0;
-    }
+    walker->path.text[end] = '\0';
     r = walker->anchor->fs->ops->lookup(walker->anchor,
                                         walker->path.text + walker->anchor_length + 1, &lookup);
+    walker->path.text[end] = behind;
     if (r == VFS_LOOKUP_NODE) {
-        set_node(walker, lookup.node);
+        *ret_node = lookup.node;
         return 0;
     }
     /* The directory was replaced by a link since we walked through it. */
     free(lookup.target);
     vfs_place_unref(lookup.place);
     return r < 0 ? r : -ENOENT;
+}
+
+int walker_materialise(struct walker *walker)
+{
+    struct vfs_node *node;
+    int r;
+
+    if (walker->node)
+        return 0;
+    while (walker->path.length - walker->anchor_length > RUN_MAX) {
+        size_t end = walker->anchor_length + RUN_MAX;
+
+        while (walker->path.text[end] != '/')
+            end--;
+        r = look_below_anchor(walker, end, &node);
+        if (r < 0)
+            return r;
+        set_anchor(walker, node, end);
+        vfs_node_unref(node);
+    }
+    if (walker->path.length == walker->anchor_length) {
+        set_node(walker, vfs_node_ref(walker->anchor));
+        return 0;
+    }
+    r = look_below_anchor(walker, walker->path.length, &node);
+    if (r == 0)
+        set_node(walker, node);
+    return r;
 }
 
 int walker_enter(struct walker *walker)

@@ -251,6 +251,30 @@ static void test_tmpfile(void **state)
     fixture_close(&f);
 }
 
+/* Names may be longer than those of memfds. */
+static void test_long_name(void **state)
+{
+    struct vfs_open_request request = {.flags = O_RDWR, .mode = 0600};
+    struct vfs_opened opened;
+    struct vfs_node *node;
+    struct fixture f;
+    char name[256];
+
+    (void)state;
+    fixture_open(&f, 0, 0);
+    request.actor = &f.actor;
+    memset(name, 'n', 255);
+    name[255] = '\0';
+    assert_int_equal(f.fs->ops->create(f.fs->root, name, &request, &node, &opened), 0);
+    assert_int_equal(write(opened.fd, "x", 1), 1);
+    vfs_node_unref(node);
+    close(opened.fd);
+    node = find(&f, name);
+    assert_int_equal(node->type, S_IFREG);
+    vfs_node_unref(node);
+    fixture_close(&f);
+}
+
 static void test_fifo(void **state)
 {
     struct vfs_open_request request = {.flags = O_RDONLY};
@@ -513,10 +537,10 @@ int main(void)
         cmocka_unit_test(test_random),      cmocka_unit_test(test_random_unprivileged),
         cmocka_unit_test(test_descriptors), cmocka_unit_test(test_identity),
         cmocka_unit_test(test_tmpfile),     cmocka_unit_test(test_fifo),
-        cmocka_unit_test(test_socket),      cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_listing),     cmocka_unit_test(test_deep),
-        cmocka_unit_test(test_many_files),  cmocka_unit_test(test_xattrs),
-        cmocka_unit_test(test_owners),
+        cmocka_unit_test(test_long_name),   cmocka_unit_test(test_socket),
+        cmocka_unit_test(test_limits),      cmocka_unit_test(test_listing),
+        cmocka_unit_test(test_deep),        cmocka_unit_test(test_many_files),
+        cmocka_unit_test(test_xattrs),      cmocka_unit_test(test_owners),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

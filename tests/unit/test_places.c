@@ -147,6 +147,16 @@ static void test_deep_tree(void **state)
         place = next;
     }
     assert_int_equal(strlen(vfs_place_path(place)), 60 * 101);
+    /* And all the way up again. */
+    for (size_t left = 60; left > 0; left--) {
+        struct vfs_walk walk = {.actor = &f->actor, .root = f->top, .base = place, .path = ".."};
+        struct vfs_place *next;
+
+        assert_int_equal(vfs_resolve(f->vfs, &walk, &next), 0);
+        assert_int_equal(strlen(vfs_place_path(next)), left > 1 ? (left - 1) * 101 : 1);
+        vfs_place_unref(place);
+        place = next;
+    }
     vfs_place_unref(place);
 }
 
