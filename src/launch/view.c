@@ -119,7 +119,8 @@ static int mount_at(struct vfs *vfs, const char *path, struct vfs_fs *fs, unsign
     if (r == 0)
         r = vfs_mount(vfs, path, fs, flags, source, type);
     if (r < 0)
-        base_fail(error, r, NULL, "cannot mount %s at %s: %s", type, path, strerror(-r));
+        base_fail(error, r, "name a directory with --root, and with --overlay one you may write",
+                  "cannot mount %s at %s: %s", type, path, strerror(-r));
     return r;
 }
 
