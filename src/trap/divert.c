@@ -30,6 +30,11 @@ int divert_set_nr(pid_t tid, long nr)
     return poke(tid, offsetof(struct user_regs_struct, orig_rax), (unsigned long)nr);
 }
 
+int divert_set_instruction(pid_t tid, uint64_t address)
+{
+    return poke(tid, offsetof(struct user_regs_struct, rip), address);
+}
+
 int divert_begin(struct trap *trap, pid_t tid, uint64_t id, unsigned long options, bool *ret_sent)
 {
     int r;

@@ -52,11 +52,13 @@ static bool is_done(const struct park *park)
 
 /*
  * Puts the registers back and lets go. Failing means that it was killed in its stop; then waitpid()
- * reports its end.
+ * reports its end. A second stop can come before the pause has been entered: then the host has
+ * already stepped back over the call once, and would do it again for our result.
  */
 static void let_go(struct parking *parking, struct park *park, long result, int signal)
 {
     if (divert_set_nr(park->tid, park->nr) < 0 || divert_set_result(park->tid, result) < 0 ||
+        divert_set_instruction(park->tid, park->instruction) < 0 ||
         ptrace(PTRACE_DETACH, park->tid, NULL, (long)signal) < 0)
         return;
     set_traced(parking, park, false);

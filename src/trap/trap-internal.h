@@ -169,6 +169,7 @@ int divert_stop_signal(int status);
 /* Sets registers of a stopped thread. Return 0 or a negative errno (-ESRCH: it was killed). */
 int divert_set_result(pid_t tid, long value);
 int divert_set_nr(pid_t tid, long nr);
+int divert_set_instruction(pid_t tid, uint64_t address);
 
 /* ---- inject.c ---- */
 int inject_calls(struct pk_request *request, const struct pk_injected_call *calls, size_t count,
