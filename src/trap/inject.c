@@ -161,6 +161,11 @@ static bool let_go(struct trap_call *call, int64_t result, bool again)
     return false;
 }
 
+void inject_restart(struct trap_call *call)
+{
+    let_go(call, 0, true);
+}
+
 int64_t inject_finish(struct trap_call *call, struct pk_answer *answer)
 {
     /* These two need a notification to answer: the one of the call's second coming. */

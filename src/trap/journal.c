@@ -9,9 +9,12 @@
  * another call. Only the very next notification of a thread can be its restart.
  */
 #include <errno.h>
+#include <linux/kcmp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "abi/syscalls.h"
 #include "base/cleanup.h"
@@ -27,10 +30,7 @@ struct journal_entry {
     uint64_t args[6];
     uint64_t instruction;
     uint64_t digest;
-    int64_t value; /* when fd is -1 */
-    int fd;
-    int number;
-    unsigned fd_flags;
+    struct journal_outcome outcome;
 };
 
 /* A digest of the first bytes behind each argument that is an address. */
@@ -62,7 +62,7 @@ static uint64_t digest_arguments(pid_t tid, int nr, const uint64_t args[6])
 static void entry_free(struct journal_entry *entry)
 {
     if (entry)
-        base_close(entry->fd);
+        base_close(entry->outcome.fd);
     free(entry);
 }
 
@@ -76,8 +76,8 @@ void journal_free_all(struct trap *trap)
     map_free(&trap->journal);
 }
 
-void journal_add(struct trap *trap, const struct trap_call *call, int64_t value, int fd, int number,
-                 unsigned fd_flags)
+void journal_add(struct trap *trap, const struct trap_call *call,
+                 const struct journal_outcome *outcome)
 {
     const struct pk_request *request = &call->request;
     struct journal_entry *entry;
@@ -86,17 +86,14 @@ void journal_add(struct trap *trap, const struct trap_call *call, int64_t value,
         journal_free_all(trap);
     entry = calloc(1, sizeof(*entry));
     if (entry == NULL) {
-        base_close(fd);
+        base_close(outcome->fd);
         return;
     }
     entry->nr = request->nr;
     memcpy(entry->args, request->args, sizeof(entry->args));
     entry->instruction = request->instruction;
     entry->digest = digest_arguments(call->tid, request->nr, request->args);
-    entry->value = value;
-    entry->fd = fd;
-    entry->number = number;
-    entry->fd_flags = fd_flags;
+    entry->outcome = *outcome;
     entry_free(map_remove(&trap->journal, (uint64_t)call->tid));
     if (map_set(&trap->journal, (uint64_t)call->tid, entry) < 0)
         entry_free(entry);
@@ -109,10 +106,49 @@ static bool is_restart(const struct journal_entry *entry, const struct seccomp_n
            entry->digest == digest_arguments((pid_t)notif->pid, entry->nr, entry->args);
 }
 
+/*
+ * The thread went elsewhere: it never learns of the descriptor that it has got, so it has to close
+ * it, unless the number stands for something else by now. Returns true when it did; its call comes
+ * again.
+ */
+static bool close_left(struct trap *trap, const struct journal_entry *entry,
+                       const struct seccomp_notif *notif)
+{
+    struct trap_call call = {.trap = trap, .id = notif->id, .tid = (pid_t)notif->pid};
+    struct pk_injected_call close_it = {.nr = SYS_close, .args = {(uint64_t)entry->outcome.left}};
+    int64_t value;
+
+    if (entry->outcome.left < 0 || syscall(SYS_kcmp, trap->self, call.tid, KCMP_FILE,
+                                           entry->outcome.fd, entry->outcome.left) != 0)
+        return false;
+    call.request.nr = notif->data.nr;
+    memcpy(call.request.args, notif->data.args, sizeof(call.request.args));
+    call.request.instruction = notif->data.instruction_pointer;
+    call.request.port_data = &call;
+    inject_calls(&call.request, &close_it, 1, &value);
+    if (call.held)
+        inject_restart(&call);
+    return call.held;
+}
+
+static int deliver(struct trap *trap, struct journal_outcome *outcome, uint64_t id)
+{
+    int left = -1;
+    int r;
+
+    if (outcome->left >= 0)
+        return trap_send(trap, id, outcome->left);
+    if (outcome->fd < 0)
+        return trap_send(trap, id, outcome->value);
+    r = trap_send_fd(trap, id, outcome->fd, outcome->number, outcome->fd_flags, &left);
+    outcome->left = left;
+    return r;
+}
+
 bool journal_replay(struct trap *trap, const struct seccomp_notif *notif)
 {
     struct journal_entry *entry;
-    int left = -1;
+    bool gone;
     int r;
 
     if (trap->journal.count == 0)
@@ -121,16 +157,11 @@ bool journal_replay(struct trap *trap, const struct seccomp_notif *notif)
     if (entry == NULL)
         return false;
     if (!is_restart(entry, notif)) {
+        gone = close_left(trap, entry, notif);
         entry_free(map_remove(&trap->journal, notif->pid));
-        return false;
+        return gone;
     }
-    r = entry->fd >= 0
-            ? trap_send_fd(trap, notif->id, entry->fd, entry->number, entry->fd_flags, &left)
-            : trap_send(trap, notif->id, entry->value);
-    if (left >= 0) {
-        entry->value = left;
-        base_close(take_fd(&entry->fd));
-    }
+    r = deliver(trap, &entry->outcome, notif->id);
     /* Interrupted again: it will come back once more. */
     if (r == -ENOENT)
         return true;

@@ -90,7 +90,7 @@ static bool is_sound(const struct pk_exec_plan *plan)
 }
 
 static int encode(const struct trap *trap, const struct pk_exec_plan *plan, int interpreter,
-                  struct wire *wire)
+                  const struct pending_installed *stale, struct wire *wire)
 {
     struct loader_plan *to = &wire->plan;
     int r;
@@ -100,6 +100,8 @@ static int encode(const struct trap *trap, const struct pk_exec_plan *plan, int 
     memset(to, 0, sizeof(*to));
     encode_header(plan, to);
     to->interpreter_fd = interpreter;
+    to->stale_count = stale->count;
+    memcpy(to->stale, stale->fds, sizeof(to->stale));
     to->flags = (plan->executable_stack ? LOADER_EXECUTABLE_STACK : 0) |
                 (trap->features.mseal ? LOADER_SEAL : 0);
     wire->used = sizeof(*to) + plan->mapping_count * sizeof(to->mappings[0]);
@@ -112,23 +114,32 @@ static int encode(const struct trap *trap, const struct pk_exec_plan *plan, int 
     return r;
 }
 
-static int try_install(struct trap_call *call, int fd, bool answer)
+static void remember(struct pending_installed *installed, int number)
 {
-    int left;
+    if (number >= 0 && installed->count < LOADER_STALE_MAX)
+        installed->fds[installed->count++] = number;
+}
 
-    return answer ? trap_send_fd(call->trap, call->id, fd, -1, O_CLOEXEC, &left)
-                  : trap_add_fd(call->trap, call->id, fd, -1, O_CLOEXEC);
+static int try_install(struct trap_call *call, int fd, bool answer,
+                       struct pending_installed *installed)
+{
+    int left = -1;
+    int r = answer ? trap_send_fd(call->trap, call->id, fd, -1, O_CLOEXEC, &left)
+                   : trap_add_fd(call->trap, call->id, fd, -1, O_CLOEXEC);
+
+    remember(installed, left >= 0 ? left : r);
+    return r;
 }
 
 /*
  * Installs a descriptor for the loader, which closes it again. A guest that has used up its numbers
  * can exec natively, so its limit is raised for the moment of the installation where it may be.
  */
-static int install(struct trap_call *call, int fd, bool answer)
+static int install(struct trap_call *call, int fd, bool answer, struct pending_installed *installed)
 {
     struct rlimit old;
     struct rlimit more;
-    int r = try_install(call, fd, answer);
+    int r = try_install(call, fd, answer, installed);
 
     if (r != -EMFILE || prlimit(call->tid, RLIMIT_NOFILE, NULL, &old) < 0)
         return r;
@@ -136,7 +147,7 @@ static int install(struct trap_call *call, int fd, bool answer)
     more.rlim_max = more.rlim_cur > old.rlim_max ? more.rlim_cur : old.rlim_max;
     if (prlimit(call->tid, RLIMIT_NOFILE, &more, NULL) < 0)
         return r;
-    r = try_install(call, fd, answer);
+    r = try_install(call, fd, answer, installed);
     prlimit(call->tid, RLIMIT_NOFILE, &old, NULL);
     return r;
 }
@@ -150,25 +161,28 @@ static int commit(struct trap_call *call, const struct pk_exec_plan *plan)
     return personality->exec_committed(&call->request, plan);
 }
 
-static int load(struct trap_call *call, struct pk_exec_plan *plan)
+/* `installed` holds what is stale at first, and gets what the loader does not know of yet. */
+static int load(struct trap_call *call, struct pk_exec_plan *plan,
+                struct pending_installed *installed)
 {
+    const struct pending_installed stale = *installed;
     struct pk_request *request = &call->request;
     struct wire wire;
     int interpreter = -1;
     int r = 0;
 
     if (plan->interpreter_fd >= 0) {
-        interpreter = install(call, plan->interpreter_fd, false);
+        interpreter = install(call, plan->interpreter_fd, false, installed);
         r = interpreter < 0 ? interpreter : 0;
     }
     if (r == 0)
-        r = encode(call->trap, plan, interpreter, &wire);
+        r = encode(call->trap, plan, interpreter, &stale, &wire);
     if (r == 0)
         r = pk_write(request, request->args[0], wire.bytes, wire.used);
     if (r == 0)
         r = commit(call, plan);
     if (r == 0)
-        r = install(call, plan->program_fd, true);
+        r = install(call, plan->program_fd, true, installed);
     return r;
 }
 
@@ -186,23 +200,29 @@ static bool is_loader(const struct trap_call *call)
            request->args[3] == LOADER_PLAN_MAGIC;
 }
 
+/* Whether the loader may come again for the same plan. */
+static bool may_ask_again(const struct trap *trap, int r)
+{
+    return !trap->features.wait_killable && (r >= 0 || r == -ENOENT || r == -ESRCH);
+}
+
 void loader_serve(struct trap *trap, const struct seccomp_notif *notif)
 {
     struct trap_call call = {.trap = trap};
+    struct pending_installed installed = {0};
     struct pk_exec_plan *plan = NULL;
     pid_t pid = (pid_t)notif->pid;
     unsigned token = (unsigned)notif->data.args[2];
     int r = -ENOSYS;
 
     if (trap_fill_request(&call, notif) && is_loader(&call))
-        plan = pending_take(trap, pid, token);
+        plan = pending_take(trap, pid, token, &installed);
     if (plan)
-        r = load(&call, plan);
-    /* Stopped or hit by a signal before it could take the answer (or killed): it asks again. */
-    if (r == -ENOENT && !trap->features.wait_killable)
-        pending_put_back(trap, pid, token, take_ptr(plan));
-    else if (r < 0)
+        r = load(&call, plan, &installed);
+    if (r < 0 && r != -ENOENT)
         trap_send(trap, notif->id, r);
+    if (plan && may_ask_again(trap, r))
+        pending_keep(trap, pid, token, take_ptr(plan), &installed);
     trap->kernel->current_context = NULL;
     pk_exec_plan_free(plan);
 }

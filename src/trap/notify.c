@@ -155,40 +155,40 @@ bool trap_fill_request(struct trap_call *call, const struct seccomp_notif *notif
 }
 
 /* The guest was gone, or was interrupted before it could take the answer. */
-static void undelivered(struct trap_call *call, int64_t value, int fd,
-                        const struct pk_answer *answer)
+static void undelivered(struct trap_call *call, const struct journal_outcome *outcome)
 {
     struct trap *trap = call->trap;
 
     trap->kernel->stats.cancelled++;
-    if (!trap->features.wait_killable && value >= 0)
-        journal_add(trap, call, value, fd, answer->number, answer->fd_flags);
+    if (!trap->features.wait_killable && outcome->value >= 0)
+        journal_add(trap, call, outcome);
     else
-        base_close(fd);
+        base_close(outcome->fd);
 }
 
 static int64_t carry_value(struct trap_call *call, const struct pk_answer *answer)
 {
+    struct journal_outcome outcome = {.value = answer->value, .fd = -1, .left = -1};
+
     if (trap_send(call->trap, call->id, answer->value) == -ENOENT)
-        undelivered(call, answer->value, -1, answer);
+        undelivered(call, &outcome);
     return answer->value;
 }
 
 static int64_t carry_descriptor(struct trap_call *call, struct pk_answer *answer)
 {
+    struct journal_outcome outcome = {.number = answer->number, .fd_flags = answer->fd_flags};
     cleanup_close int fd = take_fd(&answer->fd);
-    int left;
     int r;
 
     placement_hold(&call->trap->placement, call->tid);
-    r = trap_send_fd(call->trap, call->id, fd, answer->number, answer->fd_flags, &left);
-
-    if (r == -ENOENT && left >= 0)
-        undelivered(call, left, -1, answer);
-    else if (r == -ENOENT)
-        undelivered(call, 0, take_fd(&fd), answer);
-    else if (r < 0)
+    r = trap_send_fd(call->trap, call->id, fd, answer->number, answer->fd_flags, &outcome.left);
+    if (r == -ENOENT) {
+        outcome.fd = take_fd(&fd);
+        undelivered(call, &outcome);
+    } else if (r < 0) {
         trap_send(call->trap, call->id, r);
+    }
     return r;
 }
 
@@ -197,6 +197,7 @@ static int64_t carry_exec(struct trap_call *call, struct pk_answer *answer)
     struct trap *trap = call->trap;
     pid_t pid = call->request.task->process->pid;
     int token = pending_add(trap, pid, call->tid, take_ptr(answer->plan));
+    struct pending_installed installed;
     int r;
 
     placement_hold(&trap->placement, call->tid);
@@ -205,7 +206,7 @@ static int64_t carry_exec(struct trap_call *call, struct pk_answer *answer)
     if (r == 0)
         return 0;
     if (token >= 0)
-        pk_exec_plan_free(pending_take(trap, pid, (uint64_t)token));
+        pk_exec_plan_free(pending_take(trap, pid, (uint64_t)token, &installed));
     if (r != -ENOENT)
         trap_send(trap, call->id, r);
     return r;
@@ -293,6 +294,8 @@ void trap_serve(struct trap *trap, const struct seccomp_notif *notif)
         loader_serve(trap, notif);
         return;
     }
+    if (trap->answered.count)
+        pending_settle(trap, (pid_t)notif->pid);
     request->kernel = trap->kernel;
     request->nr = notif->data.nr;
     memcpy(request->args, notif->data.args, sizeof(request->args));

@@ -36,11 +36,14 @@ struct pending_exec {
     uint64_t added_ns;
     struct pk_exec_plan *plan;
     struct auxv *before; /* of the calling process, for a plan that raises privileges */
+    struct pending_installed installed;
 };
 
 static void pending_free(struct trap *trap, struct pending_exec *pending)
 {
     map_remove2(&trap->pending, (uint64_t)pending->pid, pending->token);
+    if (map_get(&trap->answered, (uint64_t)pending->pid) == pending)
+        map_remove(&trap->answered, (uint64_t)pending->pid);
     pk_exec_plan_free(pending->plan);
     free(pending->before);
     free(pending);
@@ -163,7 +166,8 @@ int pending_add(struct trap *trap, pid_t pid, pid_t tid, struct pk_exec_plan *pl
     return r;
 }
 
-struct pk_exec_plan *pending_take(struct trap *trap, pid_t pid, uint64_t token)
+struct pk_exec_plan *pending_take(struct trap *trap, pid_t pid, uint64_t token,
+                                  struct pending_installed *ret_installed)
 {
     struct pending_exec *pending = map_get2(&trap->pending, (uint64_t)pid, token);
     struct pk_exec_plan *plan;
@@ -171,16 +175,34 @@ struct pk_exec_plan *pending_take(struct trap *trap, pid_t pid, uint64_t token)
     if (pending == NULL)
         return NULL;
     plan = has_execed(pending) ? take_ptr(pending->plan) : NULL;
+    *ret_installed = pending->installed;
     pending_free(trap, pending);
     return plan;
 }
 
-void pending_put_back(struct trap *trap, pid_t pid, unsigned token, struct pk_exec_plan *plan)
+void pending_keep(struct trap *trap, pid_t pid, unsigned token, struct pk_exec_plan *plan,
+                  const struct pending_installed *installed)
 {
+    struct pending_exec *pending;
+
     /* It has been seen to be a real exec: no second check. */
     if (map_get2(&trap->pending, (uint64_t)pid, token) ||
-        set(trap, pid, pid, token, plan, false) < 0)
+        set(trap, pid, pid, token, plan, false) < 0) {
         pk_exec_plan_free(plan);
+        return;
+    }
+    pending = map_get2(&trap->pending, (uint64_t)pid, token);
+    pending->installed = *installed;
+    if (map_set(&trap->answered, (uint64_t)pid, pending) < 0)
+        pending_free(trap, pending);
+}
+
+void pending_settle(struct trap *trap, pid_t pid)
+{
+    struct pending_exec *pending = map_get(&trap->answered, (uint64_t)pid);
+
+    if (pending)
+        pending_free(trap, pending);
 }
 
 void pending_free_all(struct trap *trap)
@@ -191,4 +213,5 @@ void pending_free_all(struct trap *trap)
     while ((slot = map_next(&trap->pending, &cursor)))
         pending_free(trap, slot->value);
     map_free(&trap->pending);
+    map_free(&trap->answered);
 }

@@ -63,6 +63,7 @@ struct trap {
 
     struct map pending; /* (pid, token) -> struct pending_exec */
     size_t pending_sweep_at;
+    struct map answered;     /* pid -> struct pending_exec that its loader may ask for again */
     struct map journal;      /* tid -> struct journal_entry */
     struct parking *parking; /* NULL until the first deferred call */
 
@@ -178,16 +179,37 @@ int inject_calls(struct pk_request *request, const struct pk_injected_call *call
 /* Lets a thread that inject_calls() holds go with this answer. Returns what the guest sees. */
 int64_t inject_finish(struct trap_call *call, struct pk_answer *answer);
 
+/* Lets such a thread issue its call again. */
+void inject_restart(struct trap_call *call);
+
 /* ---- pending.c: execs between their decision and the loader's request ---- */
 
 /* Takes the plan (in every case). Returns the token or a negative errno. */
 int pending_add(struct trap *trap, pid_t pid, pid_t tid, struct pk_exec_plan *plan);
 
-/* Removes and returns the plan; NULL when there is none. The caller owns it. */
-struct pk_exec_plan *pending_take(struct trap *trap, pid_t pid, uint64_t token);
+/* Descriptors installed for a loader, which it does not know of if it asks again. */
+struct pending_installed {
+    int32_t fds[LOADER_STALE_MAX];
+    uint32_t count;
+};
 
-/* Undoes pending_take(); the plan is consumed in every case. */
-void pending_put_back(struct trap *trap, pid_t pid, unsigned token, struct pk_exec_plan *plan);
+/*
+ * Removes and returns the plan, with what was installed for it before; NULL when there is none. The
+ * caller owns it.
+ */
+struct pk_exec_plan *pending_take(struct trap *trap, pid_t pid, uint64_t token,
+                                  struct pending_installed *ret_installed);
+
+/*
+ * Undoes pending_take() after the loader was answered: without WAIT_KILLABLE_RECV a stop or a
+ * signal can keep the answer from it, even one that the host has accepted, and it asks again. The
+ * plan is consumed in every case.
+ */
+void pending_keep(struct trap *trap, pid_t pid, unsigned token, struct pk_exec_plan *plan,
+                  const struct pending_installed *installed);
+
+/* The process makes another call: its loader is done, what pending_keep() kept is dropped. */
+void pending_settle(struct trap *trap, pid_t pid);
 
 void pending_free_all(struct trap *trap);
 
@@ -215,9 +237,18 @@ void loader_file_remove(const char *path, const char *directory);
 
 /* ---- journal.c: what a signal made the guest miss (hosts without WAIT_KILLABLE_RECV) ---- */
 
-/* Remembers the outcome of a call whose answer could not be delivered. `fd` (or -1) is consumed. */
-void journal_add(struct trap *trap, const struct trap_call *call, int64_t value, int fd, int number,
-                 unsigned fd_flags);
+/* What a guest was to get. */
+struct journal_outcome {
+    int64_t value;     /* when `fd` is -1 */
+    int fd;            /* a descriptor, consumed */
+    int left;          /* the number under which `fd` is in the guest already, or -1 */
+    int number;        /* as in struct pk_answer */
+    unsigned fd_flags; /* as in struct pk_answer */
+};
+
+/* Remembers the outcome of a call whose answer could not be delivered. */
+void journal_add(struct trap *trap, const struct trap_call *call,
+                 const struct journal_outcome *outcome);
 
 /*
  * When this notification is the restart of a call in the journal: answers it from there and

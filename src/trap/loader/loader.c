@@ -266,6 +266,8 @@ void loader_main(uint64_t *stack)
     program = call6(LOADER_NR, (long)buffer, sizeof(buffer), token, LOADER_PLAN_MAGIC, 0, 0);
     if (program < 0)
         die();
+    for (uint32_t i = 0; i < plan->stale_count; i++)
+        call6(NR_CLOSE, plan->stale[i], 0, 0, 0, 0, 0);
     map_program(plan, program);
     if (plan->flags & LOADER_SEAL)
         call6(NR_MSEAL, LOADER_TEXT, LOADER_END - LOADER_TEXT, 0, 0, 0, 0);

@@ -51,6 +51,9 @@
 #define LOADER_INTERPRETER 1
 #define LOADER_ANONYMOUS   2
 
+/* Descriptors of earlier answers that did not reach the loader; more than these stay open. */
+#define LOADER_STALE_MAX 6
+
 #define LOADER_EXECUTABLE_STACK 1 /* PT_GNU_STACK asks for it */
 #define LOADER_SEAL             2 /* mseal(2) the loader's own pages: a second lock */
 
@@ -85,6 +88,9 @@ struct loader_plan {
     uint32_t prefix_offset; /* strings that take the place of argv[0] */
     uint32_t prefix_size;
     uint32_t prefix_count;
+    uint32_t stale_count;
+    uint32_t reserved;
+    int32_t stale[LOADER_STALE_MAX]; /* to be closed */
     char comm[16];
     struct loader_mapping mappings[];
 };
