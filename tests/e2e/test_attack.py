@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -197,17 +198,26 @@ def test_attack_over_the_hosts_network(outside: Outside, work: Path) -> None:
     attack(outside, work, "attack-calls", "past-the-filter", "--net", "host")
 
 
+@contextlib.contextmanager
+def directory(path: Path) -> Iterator[str]:
+    """A short name of a directory: names of sockets have at most 107 bytes."""
+    fd = os.open(path, os.O_PATH)
+    yield f"/proc/self/fd/{fd}"
+    os.close(fd)
+
+
 def test_host_socket_in_a_bound_directory_is_not_a_way_out(work: Path) -> None:
     """What the user binds is open to the guest, and only that."""
     (work / "inside").mkdir()
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(work / "outside.socket"))
+    with socket.socket(socket.AF_UNIX) as server, directory(work) as place:
+        server.bind(f"{place}/outside.socket")
         server.listen(1)
         script = f"""
-import socket
+import os, socket
+os.chdir("{work}/inside")
 s = socket.socket(socket.AF_UNIX)
 try:
-    s.connect("{work}/inside/../outside.socket")
+    s.connect("../outside.socket")
     print("connected")
 except OSError as error:
     print("refused", error.errno)
