@@ -1,31 +1,44 @@
 /*
- * The front: forks the supervisor, waits for it, forwards signals to the guest, and cleans up when
- * the supervisor dies before its time.
+ * The front: forks the supervisor, waits for it, forwards signals to the guest, stops with it, and
+ * cleans up when the supervisor dies before its time.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "launch/job-internal.h"
 #include "launch/launch-internal.h"
 
 #define REAPER_PAUSE_NS 1000000
 #define REAPER_PAUSES   3000
 
-/* What the supervisor reports through the pipe: first the pid, at the end the outcome. */
-struct outcome {
-    int error; /* negative errno of launch_supervise() */
-    struct launch_result result;
-    struct base_error details;
+enum report_kind { REPORT_STARTED, REPORT_STOPPED, REPORT_CONTINUED, REPORT_ENDED };
+
+/*
+ * What the supervisor reports through the pipe. Smaller than PIPE_BUF, so that it is one whole
+ * whatever thread writes it.
+ */
+struct report {
+    enum report_kind kind;
+    union {
+        pid_t pid;     /* STARTED */
+        int signal;    /* STOPPED */
+        struct {       /* ENDED */
+            int error; /* negative errno of launch_supervise() */
+            struct launch_result result;
+            struct base_error details;
+        } outcome;
+    };
 };
 
 /* Signals that somebody sends to `cerebro run` and means for the program. */
@@ -91,17 +104,38 @@ struct supervisor {
 static void report_start(void *user, pid_t pid, struct trap *trap)
 {
     const struct supervisor *supervisor = user;
+    struct report report = {.kind = REPORT_STARTED, .pid = pid};
 
     signal_targets.trap = trap;
     if (signal_targets.pending || getppid() != supervisor->front)
         trap_stop(trap);
-    io_write_all(supervisor->report_fd, &pid, sizeof(pid));
+    io_write_all(supervisor->report_fd, &report, sizeof(report));
+}
+
+/*
+ * A front that is stopped does not read: it is continued with the program. When the pipe is full it
+ * has much to read, and will look at the program itself.
+ */
+static void report_change(void *user, int wait_status)
+{
+    const struct supervisor *supervisor = user;
+    struct pollfd room = {.fd = supervisor->report_fd, .events = POLLOUT};
+    bool stopped = WIFSTOPPED(wait_status);
+    struct report report = {.kind = stopped ? REPORT_STOPPED : REPORT_CONTINUED};
+
+    if (stopped)
+        report.signal = WSTOPSIG(wait_status);
+    if ((stopped || WIFCONTINUED(wait_status)) && poll(&room, 1, 0) == 1)
+        io_write_all(supervisor->report_fd, &report, sizeof(report));
+    if (!stopped && getppid() == supervisor->front)
+        kill(supervisor->front, SIGCONT);
 }
 
 static _Noreturn void run_supervisor(struct supervisor *supervisor)
 {
-    struct outcome outcome = {0};
-    pid_t none = 0;
+    struct launch_watch watch = {
+        .started = report_start, .changed = report_change, .user = supervisor};
+    struct report report = {.kind = REPORT_ENDED};
 
     prctl(PR_SET_NAME, "cerebro-kernel");
     /* The front's death ends the tree in good order; the front sees to ours. */
@@ -111,26 +145,40 @@ static _Noreturn void run_supervisor(struct supervisor *supervisor)
     handle(SIGQUIT, SIG_IGN);
     handle(SIGTTOU, SIG_IGN);
     handle(SIGPIPE, SIG_IGN);
+    handle(SIGXFSZ, SIG_IGN); /* the user's limit is an error to the guest, not our end */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     setpgid(0, 0);
-    outcome.error =
-        launch_supervise(supervisor->options, supervisor->hooks, supervisor->process_group,
-                         report_start, supervisor, &outcome.result, &outcome.details);
-    if (!outcome.result.ran)
-        io_write_all(supervisor->report_fd, &none, sizeof(none));
-    io_write_all(supervisor->report_fd, &outcome, sizeof(outcome));
+    report.outcome.error =
+        launch_supervise(supervisor->options, supervisor->hooks, supervisor->process_group, &watch,
+                         &report.outcome.result, &report.outcome.details);
+    io_write_all(supervisor->report_fd, &report, sizeof(report));
     _exit(0);
 }
 
-static void wait_for_start(int report_fd)
+static void on_start(pid_t pid)
 {
-    pid_t pid = 0;
-
-    if (io_read_all(report_fd, &pid, sizeof(pid)) < 0 || pid <= 0)
-        return;
     signal_targets.guest = pid;
     if (signal_targets.pending)
         kill(pid, signal_targets.pending);
+    job_begin(pid);
+}
+
+/* Reads reports to the last one. Returns 0, or -EPIPE when it does not come. */
+static int read_reports(int report_fd, struct report *ret_last)
+{
+    pid_t guest = 0;
+    int r;
+
+    do {
+        if (guest)
+            job_wait(guest, report_fd);
+        r = io_read_all(report_fd, ret_last, sizeof(*ret_last));
+        if (r == 0 && ret_last->kind == REPORT_STARTED)
+            on_start(guest = ret_last->pid);
+        else if (r == 0 && ret_last->kind == REPORT_STOPPED)
+            job_stopped(guest, ret_last->signal, report_fd);
+    } while (r == 0 && ret_last->kind != REPORT_ENDED);
+    return r;
 }
 
 /*
@@ -164,41 +212,18 @@ static int bury(pid_t supervisor, int wait_status, struct launch_result *ret_res
 static int wait_for_end(pid_t supervisor, int report_fd, struct launch_result *ret_result,
                         struct base_error *error)
 {
-    struct outcome outcome;
+    struct report last;
     int wait_status = 0;
-    int r;
+    int r = read_reports(report_fd, &last);
 
-    wait_for_start(report_fd);
-    r = io_read_all(report_fd, &outcome, sizeof(outcome));
     while (waitpid(supervisor, &wait_status, 0) < 0 && errno == EINTR)
         ;
     if (r < 0)
         return bury(supervisor, wait_status, ret_result, error);
-    *ret_result = outcome.result;
-    if (error && outcome.error < 0)
-        *error = outcome.details;
-    return outcome.error;
-}
-
-/* A program that dies in raw mode must not leave the user's terminal so. */
-struct terminal {
-    bool saved;
-    struct termios mode;
-};
-
-static void terminal_save(struct terminal *terminal)
-{
-    terminal->saved = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &terminal->mode) == 0;
-}
-
-static void terminal_restore(const struct terminal *terminal)
-{
-    if (!terminal->saved)
-        return;
-    handle(SIGTTOU, SIG_IGN);
-    tcsetpgrp(STDIN_FILENO, getpgrp());
-    tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal->mode);
-    handle(SIGTTOU, SIG_DFL);
+    *ret_result = last.outcome.result;
+    if (error && last.outcome.error < 0)
+        *error = last.outcome.details;
+    return last.outcome.error;
 }
 
 static void front_signals(void)
@@ -247,7 +272,7 @@ int launch_run(const struct launch_options *given, const struct launch_hooks *ho
     struct launch_options copy = *given;
     const struct launch_options *options = &copy;
     sigset_t ignored;
-    struct terminal terminal;
+    struct job_terminal terminal;
     struct launch_result result = {.exit_status = LAUNCH_EXIT_FAILED};
     int report[2];
     pid_t supervisor;
@@ -255,7 +280,7 @@ int launch_run(const struct launch_options *given, const struct launch_hooks *ho
 
     if (pipe2(report, O_CLOEXEC) < 0)
         return base_fail(error, errno, NULL, "cannot make a pipe: %s", strerror(errno));
-    terminal_save(&terminal);
+    job_save_terminal(&terminal);
     /* Front and supervisor handle signals in ways of their own; the program gets the user's. */
     signals_ignored(&ignored);
     if (copy.ignored == NULL)
@@ -272,7 +297,7 @@ int launch_run(const struct launch_options *given, const struct launch_hooks *ho
     r = wait_for_end(supervisor, report[0], &result, error);
     close(report[0]);
     if (r < 0 || WIFSIGNALED(result.wait_status))
-        terminal_restore(&terminal);
+        job_restore_terminal(&terminal);
     *ret_result = result;
     return r;
 }

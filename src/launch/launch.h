@@ -107,15 +107,22 @@ struct launch_hooks {
 int launch_run(const struct launch_options *options, const struct launch_hooks *hooks,
                struct launch_result *ret_result, struct base_error *error);
 
+/* Who wants to know of the first process while it runs. Any function may be NULL. */
+struct launch_watch {
+    /* It is about to run. On the thread that supervises. */
+    void (*started)(void *user, pid_t pid, struct trap *trap);
+    /* It has stopped, goes on or has ended: trap_start.first_changed. On any thread. */
+    void (*changed)(void *user, int wait_status);
+    void *user;
+};
+
 /*
  * The same in the calling process, which becomes the supervisor (and a subreaper): for tests and
- * for embedding. `process_group` as in struct trap_start. `started` (may be NULL) is told the pid
- * of the first process.
+ * for embedding. `process_group` as in struct trap_start.
  */
 int launch_supervise(const struct launch_options *options, const struct launch_hooks *hooks,
-                     pid_t process_group, void (*started)(void *user, pid_t pid, struct trap *trap),
-                     void *started_user, struct launch_result *ret_result,
-                     struct base_error *error);
+                     pid_t process_group, const struct launch_watch *watch,
+                     struct launch_result *ret_result, struct base_error *error);
 
 /* Where the loader lies on the host: beside this program, or where it was installed. */
 int launch_loader_path(char *path, size_t size, struct base_error *error);

@@ -191,7 +191,7 @@ static int explain(struct run *run, int failure)
 }
 
 /* The processes of the tree come up while names and program are prepared. */
-static int begin_guest(struct run *run, pid_t process_group)
+static int begin_guest(struct run *run, pid_t process_group, const struct launch_watch *watch)
 {
     struct trap_start start = {.loader_path = run->loader,
                                .argv = run->options->argv,
@@ -203,7 +203,9 @@ static int begin_guest(struct run *run, pid_t process_group)
                                .wait_for_all = run->options->wait_for_all,
                                .prepare = limits_enter,
                                .clean_up = limits_clean_up,
-                               .prepare_user = &run->limits};
+                               .prepare_user = &run->limits,
+                               .first_changed = watch->changed,
+                               .first_changed_user = watch->user};
     int r;
 
     signals_ignored(&run->ignored);
@@ -262,8 +264,8 @@ static void take_down(struct run *run)
 }
 
 int launch_supervise(const struct launch_options *options, const struct launch_hooks *hooks,
-                     pid_t process_group, void (*started)(void *user, pid_t pid, struct trap *trap),
-                     void *started_user, struct launch_result *ret_result, struct base_error *error)
+                     pid_t process_group, const struct launch_watch *watch,
+                     struct launch_result *ret_result, struct base_error *error)
 {
     struct run run = {.options = options, .hooks = hooks, .error = error};
     struct launch_result result = {.exit_status = LAUNCH_EXIT_FAILED};
@@ -273,14 +275,14 @@ int launch_supervise(const struct launch_options *options, const struct launch_h
     if (r == 0)
         r = make_kernel(&run);
     if (r == 0)
-        r = begin_guest(&run, process_group);
+        r = begin_guest(&run, process_group, watch);
     if (r == 0)
         r = prepare_names(&run);
     if (r == 0)
         r = start_guest(&run, &result.exit_status);
     if (r == 0) {
-        if (started)
-            started(started_user, run.kernel->root_pid, run.trap);
+        if (watch->started)
+            watch->started(watch->user, run.kernel->root_pid, run.trap);
         r = trap_run(run.trap, &result.wait_status);
     }
     result.duration_ns = io_now_ns() - begin;

@@ -8,11 +8,13 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "abi/syscalls.h"
@@ -108,19 +110,23 @@ int trap_send_fd(struct trap *trap, uint64_t id, int fd, int number, unsigned fd
     return r;
 }
 
-void trap_wake(struct trap *trap)
+void trap_interrupt(pid_t pid, pid_t kernel_tid, union trap_notice *notice)
 {
     siginfo_t info;
 
-    if (atomic_exchange(&trap->woken, true))
-        return;
     memset(&info, 0, sizeof(info));
     info.si_signo = TRAP_SIGNAL;
     info.si_code = SI_QUEUE;
-    info.si_pid = trap->self;
+    info.si_pid = pid;
     info.si_uid = getuid();
-    info.si_value.sival_ptr = &trap->notice;
-    syscall(SYS_rt_tgsigqueueinfo, trap->self, trap->kernel_tid, TRAP_SIGNAL, &info);
+    info.si_value.sival_ptr = notice;
+    syscall(SYS_rt_tgsigqueueinfo, pid, kernel_tid, TRAP_SIGNAL, &info);
+}
+
+void trap_wake(struct trap *trap)
+{
+    if (!atomic_exchange(&trap->woken, true))
+        trap_interrupt(trap->self, trap->kernel_tid, &trap->notice);
 }
 
 void trap_stop(struct trap *trap)
@@ -313,8 +319,12 @@ bool trap_read_status(struct trap *trap)
 
     if (io_read_all(trap->status_fd, &status, sizeof(status)) < 0)
         return false;
-    trap->first_status = status;
-    atomic_store(&trap->first_ended, true);
+    if (!WIFSTOPPED(status) && !WIFCONTINUED(status)) {
+        trap->first_status = status;
+        atomic_store(&trap->first_ended, true);
+    }
+    if (trap->first_changed)
+        trap->first_changed(trap->first_changed_user, status);
     return true;
 }
 
@@ -361,15 +371,30 @@ static void serve_held(struct trap *trap)
     }
 }
 
+/*
+ * Makes the buffer ready for RECV. Returns whether it was spoilt: then somebody has woken us while
+ * the last request was served, or instead of it. A wake-up that comes from here on spoils RECV.
+ */
+static bool clean_notice(union trap_notice *notice)
+{
+    size_t flags = offsetof(struct seccomp_notif, flags);
+    size_t rest = flags + sizeof(notice->notif.flags);
+
+    memset(notice->room, 0, flags);
+    memset(notice->room + rest, 0, sizeof(notice->room) - rest);
+    return __atomic_exchange_n(&notice->notif.flags, 0, __ATOMIC_SEQ_CST);
+}
+
 /* Serves one event. Returns 1 to go on, 0 at the end of the tree, or a negative errno. */
 static int serve_next(struct trap *trap)
 {
     struct seccomp_notif notif;
 
-    /* Spoilt while the last request was served, or instead of this one: somebody woke us. */
-    if (trap->notice.notif.flags)
+    if (clean_notice(&trap->notice)) {
         placement_tick(&trap->placement);
-    memset(&trap->notice, 0, sizeof(trap->notice));
+        if (reaper_is_gone(trap))
+            atomic_store(&trap->tree_gone, true);
+    }
     look_around(trap);
     if (atomic_load(&trap->tree_gone))
         return 0;

@@ -93,17 +93,28 @@ static void drop_descriptors(struct child_plan *plan)
             close(fd);
 }
 
+/*
+ * Tells the supervisor what has become of the first process. An end is seen by itself, since calls
+ * stop coming; a stop or its end has to be looked at now.
+ */
+static void report_first(const struct child_plan *plan, int status)
+{
+    io_write_all(plan->status_fd, &status, sizeof(status));
+    if (WIFSTOPPED(status) || WIFCONTINUED(status))
+        trap_interrupt(plan->supervisor, plan->kernel_tid, plan->to_notice);
+}
+
 /* Reaps what has ended. Returns false when no child is left. */
 static bool reap(const struct child_plan *plan, pid_t first, bool *first_ended)
 {
     int status;
     pid_t pid;
 
-    while ((pid = waitpid(-1, &status, WNOHANG | __WALL)) > 0) {
-        if (pid != first)
+    while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED | __WALL)) > 0) {
+        if (pid != first || *first_ended)
             continue;
-        *first_ended = true;
-        io_write_all(plan->status_fd, &status, sizeof(status));
+        *first_ended = !WIFSTOPPED(status) && !WIFCONTINUED(status);
+        report_first(plan, status);
     }
     return pid == 0;
 }

@@ -61,9 +61,15 @@ static void on_wake_up(int signal, siginfo_t *info, void *context)
         ((union trap_notice *)info->si_value.sival_ptr)->notif.flags = 1;
 }
 
+static void on_pipe(int signal)
+{
+    (void)signal;
+}
+
 static void take_signals(struct trap *trap)
 {
     struct sigaction action = {.sa_sigaction = on_wake_up, .sa_flags = SA_SIGINFO};
+    struct sigaction pipe_action = {.sa_handler = on_pipe};
     sigset_t child;
 
     sigemptyset(&action.sa_mask);
@@ -71,6 +77,8 @@ static void take_signals(struct trap *trap)
     sigaddset(&child, SIGCHLD);
     pthread_sigmask(SIG_BLOCK, &child, &trap->old_mask);
     sigaction(TRAP_SIGNAL, &action, &trap->old_action);
+    sigemptyset(&pipe_action.sa_mask);
+    sigaction(TRAP_PIPE_SIGNAL, &pipe_action, &trap->old_pipe_action);
     trap->signals_taken = true;
 }
 
@@ -79,6 +87,7 @@ static void give_signals_back(struct trap *trap)
     if (!trap->signals_taken)
         return;
     sigaction(TRAP_SIGNAL, &trap->old_action, NULL);
+    sigaction(TRAP_PIPE_SIGNAL, &trap->old_pipe_action, NULL);
     pthread_sigmask(SIG_SETMASK, &trap->old_mask, NULL);
 }
 
@@ -147,6 +156,8 @@ static void fill_plan(struct starting *starting, int link_fd, int status_fd, int
         .status_fd = status_fd,
         .proc_fd = proc_fd,
         .supervisor = trap->self,
+        .kernel_tid = trap->kernel_tid,
+        .to_notice = &trap->notice,
     };
 }
 
@@ -175,7 +186,7 @@ static void watch_status(const struct trap *trap)
     struct f_owner_ex owner = {.type = F_OWNER_TID, .pid = trap->kernel_tid};
 
     fcntl(trap->status_fd, F_SETOWN_EX, &owner);
-    fcntl(trap->status_fd, F_SETSIG, TRAP_SIGNAL);
+    fcntl(trap->status_fd, F_SETSIG, TRAP_PIPE_SIGNAL);
     fcntl(trap->status_fd, F_SETFL, O_ASYNC);
 }
 
@@ -451,6 +462,8 @@ static struct starting *starting_new(struct pk_kernel *kernel, const struct trap
         return NULL;
     }
     starting->trap->starting = starting;
+    starting->trap->first_changed = start->first_changed;
+    starting->trap->first_changed_user = start->first_changed_user;
     return starting;
 }
 

@@ -26,6 +26,12 @@
 /* Interrupts our own threads and tells the reaper to end the tree. Ignored by default. */
 #define TRAP_SIGNAL SIGURG
 
+/*
+ * Interrupts RECV when the reaper has written or died. A signal of its own: of two that are pending
+ * under one number the second is lost, and this one does not carry what TRAP_SIGNAL carries.
+ */
+#define TRAP_PIPE_SIGNAL SIGIO
+
 /* The kernel's restart codes (include/linux/errno.h), which only a tracer sees. */
 #define TRAP_ERESTARTSYS    512 /* restarted, or EINTR for a handler without SA_RESTART */
 #define TRAP_ERESTARTNOINTR 513 /* always restarted */
@@ -57,6 +63,8 @@ struct trap {
     int first_status;        /* wait status of the first process, once ... */
     atomic_bool first_ended; /* ... it has ended */
     atomic_bool tree_gone;   /* the status pipe has ended, seen by the parking thread */
+    void (*first_changed)(void *user, int wait_status); /* see struct trap_start */
+    void *first_changed_user;
 
     struct placement placement;
     struct starting *starting; /* between trap_begin() and trap_complete() */
@@ -74,6 +82,7 @@ struct trap {
 
     sigset_t old_mask;
     struct sigaction old_action;
+    struct sigaction old_pipe_action;
     bool signals_taken;
     bool was_dumpable;
     int was_subreaper;
@@ -129,6 +138,12 @@ void trap_serve(struct trap *trap, const struct seccomp_notif *notif);
 
 /* Makes the kernel thread look at `woken`. Any thread, any signal handler. */
 void trap_wake(struct trap *trap);
+
+/*
+ * The wake-up itself: interrupts a kernel thread, also that of the process we were forked from,
+ * which then looks at the reaper's reports. Async-signal-safe.
+ */
+void trap_interrupt(pid_t pid, pid_t kernel_tid, union trap_notice *notice);
 
 /* ---- port.c ---- */
 extern const struct pk_port_ops trap_port_ops;
@@ -325,6 +340,8 @@ struct child_plan {
     int proc_fd;   /* the host's /proc */
     int listener;  /* held by the reaper, never used */
     pid_t supervisor;
+    pid_t kernel_tid;             /* of the supervisor, and ... */
+    union trap_notice *to_notice; /* ... what wakes it there: see trap_wake() */
     pid_t reaper;
 };
 

@@ -21,8 +21,8 @@
  * whose init ends; with trap_start.wait_for_all they live on until the last has ended by itself.
  *
  * Signals of this process: the trap blocks SIGCHLD in the calling thread (every other thread must
- * have it blocked, too) and handles SIGURG, which it uses to interrupt its own threads; both are
- * put back by trap_free().
+ * have it blocked, too) and handles SIGURG and SIGIO, which it uses to interrupt its own threads;
+ * all are put back by trap_free().
  */
 #pragma once
 
@@ -114,6 +114,12 @@ struct trap_start {
      */
     void (*clean_up)(void *user);
     void *prepare_user;
+    /*
+     * Told with its wait status when the first process stops or continues (job control) and when
+     * it ends, in that order. On any thread of the trap; must not block. May be NULL.
+     */
+    void (*first_changed)(void *user, int wait_status);
+    void *first_changed_user;
 };
 
 /*

@@ -88,6 +88,28 @@ def test_ctrl_c_in_python(shell: "pexpect.spawn") -> None:
     shell.expect_exact(PROMPT)
 
 
+def test_ctrl_c_stops_the_shells_list(shell: "pexpect.spawn") -> None:
+    """The shell goes on behind a program that ended by itself, not behind one that Ctrl-C killed."""
+    shell.sendline(cerebro("/bin/sleep", "100") + "; echo the list went $((1 + 1))")
+    settle()
+    settle()
+    shell.sendcontrol("c")
+    shell.expect_exact(PROMPT)
+    assert "the list went 2" not in shell.before
+    assert ask(shell, "echo status $?").endswith("status 130\n")
+
+
+def test_ctrl_c_that_the_program_handles(shell: "pexpect.spawn") -> None:
+    shell.sendline(cerebro("/bin/bash", "-c", "trap 'exit 130' INT; echo started; "
+                                              "while :; do sleep 0.1; done") +
+                   "; echo the list went $((1 + 1))")
+    shell.expect_exact("started")
+    settle()
+    shell.sendcontrol("c")
+    shell.expect_exact("the list went 2")
+    shell.expect_exact(PROMPT)
+
+
 def test_ctrl_backslash(shell: "pexpect.spawn") -> None:
     shell.sendline("ulimit -c 0; " + cerebro("/bin/sh", "-c", "echo started; sleep 100"))
     shell.expect_exact("started")
@@ -128,6 +150,139 @@ def test_ctrl_z_and_bg(shell: "pexpect.spawn") -> None:
     shell.sendline("bg")
     shell.expect_exact("finished")
     assert "exit" not in ask(shell, "wait; echo all done")
+
+
+# ---- the program decides when it stops, and the outer shell sees it ----
+
+def stopped(shell: "pexpect.spawn") -> None:
+    shell.expect_exact("Stopped")
+    shell.expect_exact(PROMPT)
+
+
+def test_program_that_stops_itself(shell: "pexpect.spawn") -> None:
+    before = settings(shell)
+    shell.sendline(cerebro("/bin/bash", "-c", "echo one; kill -STOP $$; echo two; kill -TSTP $$; "
+                                              "echo three; read x; echo got $x"))
+    shell.expect_exact("one")
+    stopped(shell)
+    assert "two" not in ask(shell, "sleep 0.3; echo outer shell")
+    shell.sendline("fg")
+    shell.expect_exact("two")
+    stopped(shell)
+    shell.sendline("fg")
+    shell.expect_exact("three")
+    shell.sendline("word")
+    shell.expect_exact("got word")
+    shell.expect_exact(PROMPT)
+    assert ask(shell, "echo status $?").endswith("status 0\n")
+    assert settings(shell) == before
+
+
+def test_program_that_stops_itself_goes_on_in_the_background(shell: "pexpect.spawn") -> None:
+    shell.sendline(cerebro("/bin/bash", "-c", "kill -STOP $$; sleep 0.3; echo goes on; exit 3"))
+    stopped(shell)
+    shown = ask(shell, "bg; wait %1; echo status $?")
+    assert "goes on\n" in shown and "status 3\n" in shown
+
+
+def test_ctrl_z_that_the_program_ignores(shell: "pexpect.spawn") -> None:
+    shell.sendline(cerebro("/bin/bash", "-c", "trap '' TSTP; echo started; read x; echo got $x"))
+    shell.expect_exact("started")
+    settle()
+    shell.sendcontrol("z")
+    settle()
+    shell.sendline("word")
+    shell.expect_exact("got word")
+    shell.expect_exact(PROMPT)
+    assert "Stopped" not in shell.before
+
+
+TIDY = """
+import os, signal, time
+def tidy(number, frame):
+    time.sleep(0.3)
+    print("tidied up", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    print("back again", flush=True)
+signal.signal(signal.SIGTSTP, tidy)
+print("started", flush=True)
+print("got", input())
+"""
+
+
+def test_program_that_tidies_up_before_it_stops(shell: "pexpect.spawn") -> None:
+    shell.sendline(cerebro("/usr/bin/python3", "-c", TIDY))
+    shell.expect_exact("started")
+    settle()
+    for _ in range(2):
+        shell.sendcontrol("z")
+        shell.expect_exact("tidied up")
+        stopped(shell)
+        shell.sendline("fg")
+        shell.expect_exact("back again")
+    shell.sendline("word")
+    shell.expect_exact("got word")
+    shell.expect_exact(PROMPT)
+
+
+def test_stopped_while_it_waits_in_a_served_call(shell: "pexpect.spawn") -> None:
+    """Opening a FIFO waits in the process kernel; stops are as natural as in a native sleep."""
+    shell.sendline(cerebro("/bin/bash", "-c",
+                           "mkfifo /tmp/p; set -m; (sleep 3; echo through >/tmp/p) & set +m; "
+                           "echo started; exec cat </tmp/p"))
+    shell.expect_exact("started")
+    settle()
+    shell.sendcontrol("z")
+    stopped(shell)
+    shell.sendline("fg")
+    settle()
+    shell.sendcontrol("z")
+    stopped(shell)
+    shell.sendline("fg")
+    shell.expect_exact("through")
+    shell.expect_exact(PROMPT)
+
+
+def test_inner_shell_suspends_itself(shell: "pexpect.spawn") -> None:
+    before = settings(shell)
+    shell.sendline(cerebro("/usr/bin/env", "PS1=inner> ", "/bin/bash", "--norc", "--noprofile", "-i"))
+    shell.expect_exact("inner> ")
+    for word in ("suspend", "kill -STOP $$"):
+        shell.sendline(word)
+        stopped(shell)
+        assert "outer shell\n" in ask(shell, "echo outer shell")
+        shell.sendline("fg")
+        shell.expect_exact("inner> ")
+        shell.sendline("echo answer $((6 * 7))")
+        shell.expect_exact("answer 42")
+        shell.expect_exact("inner> ")
+    shell.sendline("exit 5")
+    shell.expect_exact(PROMPT)
+    assert ask(shell, "echo status $?").endswith("status 5\n")
+    assert settings(shell) == before
+
+
+def test_editor_suspends_itself(shell: "pexpect.spawn") -> None:
+    need("vim")
+    before = settings(shell)
+    shell.sendline(cerebro("/bin/sh", "-c", "exec vim -u NONE -n /tmp/text"))
+    shell.expect(r"\x1b\[")
+    settle()
+    for way in (":suspend\r", "\x1a"):
+        shell.send(way)
+        stopped(shell)
+        shell.sendline("fg")
+        settle()
+    shell.send("ihello\x1b:q!\r")
+    shell.expect_exact(PROMPT)
+    assert ask(shell, "echo status $?").endswith("status 0\n")
+    assert settings(shell) == before
+
+
+def test_end_in_the_background_leaves_the_terminal_alone(shell: "pexpect.spawn") -> None:
+    ask(shell, cerebro("/bin/sleep", "100") + " & sleep 0.5")
+    ask(shell, "kill %1; wait %1")
+    assert "outer shell\n" in ask(shell, "sleep 0.2; read -t 0.1 x; echo outer shell")
 
 
 def test_stopped_job_can_be_killed(shell: "pexpect.spawn") -> None:
