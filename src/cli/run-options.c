@@ -46,8 +46,9 @@ const char run_help[] =
     "  --json                  the reports as one JSON object\n"
     "  --quiet                 no line for denied actions\n"
     "\n"
-    "Exit status: that of PROGRAM, 128+N when signal N killed it; 125 cerebro failed, 126 PROGRAM\n"
-    "cannot be run here, 127 it was not found, 2 wrong usage.\n";
+    "Exit status: that of PROGRAM; 125 cerebro failed, 126 PROGRAM cannot be run here, 127 it was\n"
+    "not found, 2 wrong usage. When signal N killed PROGRAM, cerebro dies of it, too (a shell shows\n"
+    "128+N); with --json it exits with 128+N.\n";
 
 enum {
     OPT_BIND = 256,

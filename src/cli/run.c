@@ -1,4 +1,8 @@
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "abi/syscalls.h"
 #include "base/strbuf.h"
@@ -25,7 +29,7 @@ static void print_failure_json(const struct run_options *options, int exit_statu
     fprintf(stderr, "%s\n", strbuf_text(&out));
 }
 
-static int run_program(const struct run_options *options)
+static int run_program(const struct run_options *options, struct launch_result *ret_result)
 {
     struct launch_result result = {.exit_status = LAUNCH_EXIT_FAILED};
     struct base_error error = {0};
@@ -44,17 +48,44 @@ static int run_program(const struct run_options *options)
             cli_print_error(&error);
     }
     report_close(&report);
+    *ret_result = result;
     return result.exit_status;
+}
+
+/*
+ * A shell wants to know what ended its job: after Ctrl-C it stops its own list only when the
+ * program has died of it. No core dump: it would be ours, not the program's. Returns where the
+ * signal does nothing, as to the first process of a container.
+ */
+static void die_of(int number)
+{
+    struct rlimit none = {0};
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigset_t set;
+
+    fflush(NULL);
+    prctl(PR_SET_DUMPABLE, 0);
+    setrlimit(RLIMIT_CORE, &none);
+    sigemptyset(&action.sa_mask);
+    sigaction(number, &action, NULL);
+    raise(number);
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
 static int run(int argc, char **argv)
 {
+    struct launch_result result = {0};
     struct run_options options;
     int r = run_options_parse(argc, argv, &options);
+    bool json = options.json;
 
     if (r == 0)
-        r = run_program(&options);
+        r = run_program(&options, &result);
     run_options_free(&options);
+    if (result.ran && WIFSIGNALED(result.wait_status) && !json)
+        die_of(WTERMSIG(result.wait_status));
     return r;
 }
 

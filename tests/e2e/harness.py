@@ -40,7 +40,8 @@ KEPT = ("XDG_RUNTIME_DIR", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TOR
 
 @dataclass(frozen=True)
 class Result:
-    """What a command did. `status` is None when it was killed because it took too long."""
+    """What a command did. `status` is 128 + N for a death by signal N, and None when the command
+    was killed because it took too long."""
 
     argv: tuple[str, ...]
     status: int | None
@@ -68,6 +69,11 @@ def base_environment(**more: str) -> dict[str, str]:
     return env
 
 
+def shown_by_a_shell(returncode: int) -> int:
+    """128 + N for a command that signal N killed."""
+    return 128 - returncode if returncode < 0 else returncode
+
+
 def run_host(argv: Sequence[str], *, stdin: str | bytes = b"", timeout: float = 60.0,
              cwd: str | Path | None = None, env: Mapping[str, str] | None = None) -> Result:
     """Runs a command in a session of its own; kills all of it after `timeout` seconds."""
@@ -79,7 +85,7 @@ def run_host(argv: Sequence[str], *, stdin: str | bytes = b"", timeout: float = 
     data = stdin.encode() if isinstance(stdin, str) else stdin
     try:
         out, err = process.communicate(data, timeout)
-        status: int | None = process.returncode
+        status: int | None = shown_by_a_shell(process.returncode)
     except subprocess.TimeoutExpired:
         kill_tree(process.pid)
         out, err = process.communicate()

@@ -149,7 +149,7 @@ def test_signal_to_the_front_ends_a_plain_program(name: str) -> None:
     pids = [found.pid for found in descendants(process.pid)]
     process.send_signal(signal.Signals[f"SIG{name}"])
     finish(process, pids)
-    assert process.returncode in (128 + signal.Signals[f"SIG{name}"], -signal.Signals[f"SIG{name}"])
+    assert process.returncode == -signal.Signals[f"SIG{name}"]
 
 
 def test_signal_to_the_front_reaches_a_handler() -> None:
@@ -238,7 +238,86 @@ def test_status_after_a_signal_to_the_front(name: str) -> None:
     process = start(["/bin/sh", "-c", "ulimit -c 0; echo ready; exec sleep 1001"])
     process.send_signal(signal.Signals[f"SIG{name}"])
     finish(process, [])
-    assert process.returncode == 128 + signal.Signals[f"SIG{name}"]
+    assert process.returncode == -signal.Signals[f"SIG{name}"]
+
+
+@pytest.mark.parametrize("name", ["KILL", "SEGV", "ABRT", "USR1", "PIPE"])
+def test_death_by_a_signal_is_passed_on(name: str) -> None:
+    """Whoever waits sees the same signal, and no core file of Cerebro's own."""
+    script = f"ulimit -c 0; kill -{name} $$; sleep 5"
+    process = subprocess.Popen(["/bin/bash", "-c", 'ulimit -c unlimited; exec "$@"', "bash",
+                                *run_argv(["/bin/sh", "-c", script])],
+                               stdout=subprocess.DEVNULL, env=base_environment())
+    _, status = os.waitpid(process.pid, 0)
+    process.returncode = status
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.Signals[f"SIG{name}"]
+    assert not os.WCOREDUMP(status)
+
+
+def test_death_by_a_signal_with_json_is_a_status() -> None:
+    process = subprocess.run(run_argv(["/bin/sh", "-c", "kill -TERM $$"], ["--json"]),
+                             capture_output=True, env=base_environment(), timeout=30)
+    assert process.returncode == 143 and b'"signal":15' in process.stderr
+
+
+def test_status_that_only_looks_like_a_signal() -> None:
+    process = subprocess.run(run_argv(["/bin/sh", "-c", "exit 130"]), env=base_environment(),
+                             timeout=30)
+    assert process.returncode == 130
+
+
+def stop_of(process: subprocess.Popen[bytes]) -> int:
+    pid, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert pid == process.pid and os.WIFSTOPPED(status), status
+    return os.WSTOPSIG(status)
+
+
+def test_stop_is_seen_by_the_parent() -> None:
+    """A child that stops itself to wait for its parent, which knows only one number: the front's."""
+    script = "for i in 1 2 3; do kill -STOP $$; echo $i; done; exit 4"
+    process = subprocess.Popen(run_argv(["/bin/bash", "-c", script]), stdout=subprocess.PIPE,
+                               start_new_session=True, env=base_environment())
+    for number in range(1, 4):
+        assert stop_of(process) == signal.SIGSTOP
+        process.send_signal(signal.SIGCONT)
+        assert process.stdout and process.stdout.readline() == b"%d\n" % number
+    finish(process, [])
+    assert process.returncode == 4
+
+
+def first_guest(process: subprocess.Popen[bytes]) -> int:
+    below = descendants(process.pid)
+    reaper = next(found for found in below if found.comm == "cerebro-reaper")
+    return next(found.pid for found in below if found.parent == reaper.pid)
+
+
+def test_stopped_and_continued_from_outside() -> None:
+    process = start(["/bin/sh", "-c", "echo ready; exec sleep 1000"])
+    guest_pid = first_guest(process)
+    for _ in range(3):
+        send(guest_pid, signal.SIGSTOP)
+        assert stop_of(process) == signal.SIGSTOP
+        send(guest_pid, signal.SIGCONT)
+        assert wait_until(lambda: front_state(process) == "S"), front_state(process)
+    send(guest_pid, signal.SIGSTOP)
+    assert stop_of(process) == signal.SIGSTOP
+    send(guest_pid, signal.SIGKILL)
+    finish(process, [])
+    assert process.returncode == -signal.SIGKILL
+
+
+def front_state(process: subprocess.Popen[bytes]) -> str:
+    found = read_process(process.pid)
+    return found.state if found else ""
+
+
+def test_stopped_while_the_tree_is_killed() -> None:
+    process = start(["/bin/sh", "-c", "echo ready; kill -STOP $$"])
+    assert stop_of(process) == signal.SIGSTOP
+    supervisor = supervisor_of(process.pid)
+    assert supervisor
+    send(supervisor.pid, signal.SIGTERM)
+    finish(process, [])
 
 
 def test_parent_of_the_front_dies() -> None:
