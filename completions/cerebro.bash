@@ -25,7 +25,7 @@ _cerebro_find_program()
             program=$((i + 1))
             return
             ;;
-        --bind | --write | --root | --overlay | --net | --cwd | --env | --uid | --limit | --trace-to)
+        --bind | --write | --root | --overlay | --net | --cwd | --env | --uid | --limit | --trace-to | --audit)
             # "=" and ":" are words of their own.
             ((i++))
             [[ ${COMP_WORDS[i]} == "=" ]] && ((i++))
@@ -82,7 +82,7 @@ _cerebro_program()
 _cerebro_run()
 {
     local options="--bind --write --root --overlay --net --cwd --env --uid --limit --no-walls
-        --wait-all --test-device --trace --trace-to --stats --diff --json --quiet --help"
+        --wait-all --test-device --trace --trace-to --audit --stats --diff --json --quiet --help"
     local program option
 
     _cerebro_find_program
@@ -108,7 +108,7 @@ _cerebro_run()
         mapfile -t COMPREPLY < <(compgen -d -- "$cur")
         compopt -o filenames
         ;;
-    --bind | --write | --trace-to | --bind= | --write= | --trace-to=)
+    --bind | --write | --trace-to | --audit | --bind= | --write= | --trace-to= | --audit=)
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         compopt -o filenames
         ;;

@@ -26,7 +26,10 @@ void strbuf_add_string(struct strbuf *buf, const char *string);
 void strbuf_addf(struct strbuf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void strbuf_addv(struct strbuf *buf, const char *format, va_list args);
 
-/* Appends text as the inside of a JSON string: quotes, backslashes and control bytes escaped. */
+/*
+ * Appends text as the inside of a JSON string: quotes, backslashes and control bytes escaped. Names
+ * of files are bytes: those that are no UTF-8 become U+FFFD, so that the result is always JSON.
+ */
 void strbuf_add_json(struct strbuf *buf, const char *string);
 
 /* Cuts the text to at most `length` bytes. */

@@ -16,7 +16,13 @@
 
 int report_open(struct report *report, const struct run_options *options, struct base_error *error)
 {
-    *report = (struct report){.options = options, .trace = stderr};
+    *report = (struct report){.options = options, .trace = stderr, .audit = {.fd = -1}};
+    if (options->audit) {
+        int r = audit_open(&report->audit, options->audit, error);
+
+        if (r < 0)
+            return r;
+    }
     if (options->trace_file == NULL)
         return 0;
     report->trace = fopen(options->trace_file, "we");
@@ -29,8 +35,9 @@ int report_open(struct report *report, const struct run_options *options, struct
 
 void report_close(struct report *report)
 {
-    if (report->trace != stderr)
+    if (report->trace && report->trace != stderr)
         fclose(report->trace);
+    audit_close(&report->audit);
     strbuf_free(&report->denials);
 }
 
@@ -39,6 +46,13 @@ static void on_trace(void *user, const char *line)
     struct report *report = user;
 
     fprintf(report->trace, "%s\n", line);
+}
+
+static void on_audit(void *user, const struct pk_audit_record *record)
+{
+    struct report *report = user;
+
+    audit_record(&report->audit, record);
 }
 
 static void add_denial_json(struct report *report, const struct pk_denial *denial)
@@ -285,7 +299,12 @@ static void on_report(void *user, struct pk_kernel *kernel, const struct launch_
                       const struct launch_result *result)
 {
     struct report *report = user;
+    uint64_t lost = report->audit.fd >= 0 ? audit_finish(&report->audit) : 0;
 
+    if (lost)
+        fprintf(stderr, "cerebro: the audit log is incomplete: %" PRIu64 " records lost%s%s\n",
+                lost, report->audit.error ? ": " : "",
+                report->audit.error ? strerror(report->audit.error) : "");
     if (ferror(report->trace) && report->trace != stderr)
         fprintf(stderr, "cerebro: the trace is incomplete: %s cannot be written\n",
                 report->options->trace_file);
@@ -304,7 +323,10 @@ static void on_report(void *user, struct pk_kernel *kernel, const struct launch_
 void report_hooks(struct report *report, struct launch_hooks *ret_hooks)
 {
     *ret_hooks = (struct launch_hooks){
-        .sink = {.trace = on_trace, .denial = on_denial, .user = report},
+        .sink = {.trace = on_trace,
+                 .denial = on_denial,
+                 .audit = report->audit.fd >= 0 ? on_audit : NULL,
+                 .user = report},
         .report = on_report,
         .user = report,
     };

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "cli/audit.h"
 #include "cli/run-options.h"
 #include "launch/launch.h"
 
@@ -16,9 +17,11 @@ struct report {
     FILE *trace;           /* where trace lines go */
     struct strbuf denials; /* JSON objects, separated by commas; with --json only */
     unsigned denial_count;
+    struct audit audit;
 };
 
-/* Opens the trace file when one was asked for. Returns 0 or a negative errno. */
+/* Opens the trace file and the audit log when they were asked for. Returns 0 or a negative errno.
+ */
 int report_open(struct report *report, const struct run_options *options, struct base_error *error);
 
 /* The hooks that feed this report; `report` must outlive the run. */

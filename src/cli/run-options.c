@@ -41,6 +41,7 @@ const char run_help[] =
     "  --trace[=FAMILIES]      one line for each served call: file, descriptor, memory, process,\n"
     "                          signal, network, ipc, identity, time, event, system\n"
     "  --trace-to FILE         write the trace to FILE\n"
+    "  --audit FILE|fd:N       append what was denied and started to FILE, one JSON object a line\n"
     "  --stats                 how often each call was served and what it cost\n"
     "  --diff                  what the program wrote: A added, M modified, D deleted\n"
     "  --json                  the reports as one JSON object\n"
@@ -62,6 +63,7 @@ enum {
     OPT_LIMIT,
     OPT_TRACE,
     OPT_TRACE_TO,
+    OPT_AUDIT,
     OPT_STATS,
     OPT_DIFF,
     OPT_JSON,
@@ -84,6 +86,7 @@ static const struct option long_options[] = {
     {"limit", required_argument, NULL, OPT_LIMIT},
     {"trace", optional_argument, NULL, OPT_TRACE},
     {"trace-to", required_argument, NULL, OPT_TRACE_TO},
+    {"audit", required_argument, NULL, OPT_AUDIT},
     {"stats", no_argument, NULL, OPT_STATS},
     {"diff", no_argument, NULL, OPT_DIFF},
     {"json", no_argument, NULL, OPT_JSON},
@@ -280,6 +283,9 @@ static int set_option(struct run_options *options, int option, char *value)
     case OPT_TRACE_TO:
         options->trace_file = value;
         launch->trace = true;
+        return 0;
+    case OPT_AUDIT:
+        options->audit = value;
         return 0;
     case OPT_STATS:
         launch->stats = true;

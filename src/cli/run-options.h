@@ -14,6 +14,7 @@ struct run_options {
     bool json;
     bool quiet;
     const char *trace_file; /* NULL: stderr */
+    const char *audit;      /* path or "fd:N"; NULL: no audit log */
 };
 
 extern const char run_help[];

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "abi/syscalls.h"
@@ -33,15 +34,21 @@ static int run_program(const struct run_options *options, struct launch_result *
 {
     struct launch_result result = {.exit_status = LAUNCH_EXIT_FAILED};
     struct base_error error = {0};
+    struct launch_options launch = options->launch;
     struct launch_hooks hooks;
     struct report report;
+    struct stat log;
 
     if (report_open(&report, options, &error) < 0) {
+        report_close(&report);
         cli_print_error(&error);
         return LAUNCH_EXIT_FAILED;
     }
     report_hooks(&report, &hooks);
-    if (launch_run(&options->launch, &hooks, &result, &error) < 0) {
+    launch.has_protected =
+        report.audit.fd >= 0 && fstat(report.audit.fd, &log) == 0 && S_ISREG(log.st_mode);
+    launch.protected_fd = report.audit.fd;
+    if (launch_run(&launch, &hooks, &result, &error) < 0) {
         if (options->json)
             print_failure_json(options, result.exit_status, &error);
         else

@@ -33,8 +33,10 @@ static struct pk_answer answer_without_handler(struct pk_request *request)
         return pk_denied(request, call->errnum_or_value, call->note, "it is never allowed", "%s",
                          call->name);
     if (request->kernel->stats.unknown_calls++ == 0)
-        pk_audit(request->kernel, "unknown system call %d from pid %d answered ENOSYS", request->nr,
-                 request->task->tid);
+        pk_audit(request->kernel, request,
+                 &(struct pk_audit_record){.event = "unknown-call",
+                                           .rule = "there is no such system call",
+                                           .answer = -ENOSYS});
     return pk_error(-ENOSYS);
 }
 
@@ -160,7 +162,9 @@ struct pk_answer pk_denied(struct pk_request *request, int negative_errno, const
     va_end(args);
     denial.what = strbuf_text(&what);
     kernel->stats.denials++;
-    pk_audit(kernel, "denied pid=%d %s: %s", denial.pid, denial.what, rule);
+    pk_audit(kernel, request,
+             &(struct pk_audit_record){
+                 .event = "denied", .what = denial.what, .rule = rule, .answer = negative_errno});
     if (kernel->sink.denial && is_new_denial(kernel, denial.what))
         kernel->sink.denial(kernel->sink.user, &denial);
     pk_note(request, "denied: %s", rule);

@@ -1,7 +1,6 @@
 #include "core/kernel.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/io.h"
-#include "base/strbuf.h"
 #include "core/core-internal.h"
 
 /* Ids start here, so that neither 0 nor "unlimited" is ever one. */
@@ -61,24 +59,4 @@ void pk_kernel_set_handler(struct pk_kernel *kernel, int nr, pk_handler handler)
 {
     if (nr >= 0 && nr < PK_NR_LIMIT)
         kernel->handlers[nr] = handler;
-}
-
-void pk_audit(struct pk_kernel *kernel, const char *format, ...)
-{
-    cleanup_strbuf struct strbuf line = {0};
-    struct timespec now;
-    struct tm utc;
-    char stamp[32];
-    va_list args;
-
-    if (kernel->sink.audit == NULL)
-        return;
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &utc);
-    strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc);
-    strbuf_addf(&line, "%s.%03ldZ %s ", stamp, now.tv_nsec / 1000000, kernel->config.name);
-    va_start(args, format);
-    strbuf_addv(&line, format, args);
-    va_end(args);
-    kernel->sink.audit(kernel->sink.user, strbuf_text(&line));
 }

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "base/error.h"
 #include "base/map.h"
@@ -60,11 +61,26 @@ struct pk_denial {
     int errnum;        /* positive */
 };
 
+/*
+ * Something that whoever answers for the machine wants to read later: "start", "exec",
+ * "exec-failed", "denied", "unknown-call", "end". Borrowed strings, never NULL in a sink.
+ */
+struct pk_audit_record {
+    const char *event;
+    struct timespec time; /* CLOCK_REALTIME */
+    pid_t pid;            /* host number */
+    char comm[16];
+    char call[32];    /* name, or "syscall_N"; "" when it was none */
+    const char *what; /* "internet socket", "/usr/bin/env" */
+    const char *rule; /* why it was answered so; "" when there is nothing to say */
+    int answer;       /* 0 or a negative errno */
+};
+
 /* Where records go. Called on the kernel thread; must not block for long. Any may be NULL. */
 struct pk_sink {
     void (*trace)(void *user, const char *line);
     void (*denial)(void *user, const struct pk_denial *denial);
-    void (*audit)(void *user, const char *line); /* denials, exec, start and end, one line each */
+    void (*audit)(void *user, const struct pk_audit_record *record);
     void *user;
 };
 
@@ -165,9 +181,13 @@ struct pk_answer pk_denied(struct pk_request *request, int negative_errno, const
                            const char *allow, const char *what_format, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* Writes one line to the audit sink, prefixed with time and kernel name. */
-void pk_audit(struct pk_kernel *kernel, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+/*
+ * Passes a record to the audit sink. Fills in what the caller leaves empty: the time, and from the
+ * request (NULL: none, then the first process is meant) pid, name and call. Costs nothing without a
+ * sink.
+ */
+void pk_audit(struct pk_kernel *kernel, const struct pk_request *request,
+              const struct pk_audit_record *record);
 
 /* True when a descriptor number lies in the window of kernel-served descriptors. */
 static inline bool pk_in_window(const struct pk_kernel *kernel, uint64_t number)

@@ -55,6 +55,8 @@ struct launch_options {
     const sigset_t *ignored; /* signals the program starts with ignored (nohup); NULL: those that
                                 are ignored now */
     const char *without;     /* host features to do without, for tests: "send,journal,sync" */
+    bool has_protected;      /* `protected_fd` is a file of the host that no guest may change */
+    int protected_fd;        /* borrowed */
 };
 
 /* A limit that the program ran into. */

@@ -125,7 +125,9 @@ static int protect_programs(struct run *run)
     if (r < 0)
         return base_fail(run->error, r, NULL, "cannot protect the loader: %s", strerror(-r));
     r = self < 0 ? -errno : vfs_protect(run->vfs, self);
-    /* A program that was replaced since it started has no name left to protect. */
+    if ((r == 0 || r == -ESTALE) && run->options->has_protected)
+        r = vfs_protect(run->vfs, run->options->protected_fd);
+    /* A file that was replaced in the meantime has no name left to protect. */
     return r == -ESTALE ? 0 : r;
 }
 
@@ -241,6 +243,28 @@ static int start_guest(struct run *run, int *ret_exit_status)
     return r < 0 ? explain(run, r) : 0;
 }
 
+static void audit_start(struct run *run)
+{
+    struct pk_audit_record record = {.event = "start", .what = run->options->argv[0]};
+
+    snprintf(record.comm, sizeof(record.comm), "%.15s", run->kernel->config.name);
+    pk_audit(run->kernel, NULL, &record);
+}
+
+static void audit_end(struct run *run, int status)
+{
+    struct pk_audit_record record = {.event = "end"};
+    char how[32];
+
+    snprintf(record.comm, sizeof(record.comm), "%.15s", run->kernel->config.name);
+    if (WIFSIGNALED(status))
+        snprintf(how, sizeof(how), "signal %d", WTERMSIG(status));
+    else
+        snprintf(how, sizeof(how), "exit %d", WEXITSTATUS(status));
+    record.what = how;
+    pk_audit(run->kernel, NULL, &record);
+}
+
 static void conclude(struct run *run, struct launch_result *result)
 {
     int status = result->wait_status;
@@ -248,6 +272,7 @@ static void conclude(struct run *run, struct launch_result *result)
     result->ran = true;
     result->exit_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     limits_find_breaches(&run->limits, &run->kernel->stats, result);
+    audit_end(run, status);
     if (run->hooks->report)
         run->hooks->report(run->hooks->user, run->kernel, &run->layers, result);
 }
@@ -281,6 +306,7 @@ int launch_supervise(const struct launch_options *options, const struct launch_h
     if (r == 0)
         r = start_guest(&run, &result.exit_status);
     if (r == 0) {
+        audit_start(&run);
         if (watch->started)
             watch->started(watch->user, run.kernel->root_pid, run.trap);
         r = trap_run(run.trap, &result.wait_status);

@@ -165,8 +165,10 @@ struct pk_answer linux_denied_quietly(struct pk_request *request, int negative_e
     strbuf_addv(&what, what_format, args);
     va_end(args);
     request->kernel->stats.denials++;
-    pk_audit(request->kernel, "denied pid=%d %s: %s", request->task->process->pid,
-             strbuf_text(&what), rule);
+    pk_audit(
+        request->kernel, request,
+        &(struct pk_audit_record){
+            .event = "denied", .what = strbuf_text(&what), .rule = rule, .answer = negative_errno});
     pk_note(request, "denied: %s", rule);
     return pk_error(negative_errno);
 }

@@ -35,8 +35,11 @@ static struct pk_answer answer_exec(struct pk_request *request, struct linux_wal
     if (r < 0) {
         if (exec->reason) {
             pk_note(request, "%s", exec->reason);
-            pk_audit(request->kernel, "exec of %s failed: %s", vfs_place_path(program),
-                     exec->reason);
+            pk_audit(request->kernel, request,
+                     &(struct pk_audit_record){.event = "exec-failed",
+                                               .what = vfs_place_path(program),
+                                               .rule = exec->reason,
+                                               .answer = r});
         }
         return pk_error(r);
     }
@@ -84,6 +87,15 @@ static struct pk_answer do_execveat(struct pk_request *request)
     return answer_exec(request, &at, &exec);
 }
 
+static void audit_exec(struct pk_request *request, const struct pk_exec_plan *plan)
+{
+    struct pk_audit_record record = {.event = "exec", .call = "execve", .what = plan->exe};
+
+    /* It still has the loader's name. */
+    memcpy(record.comm, plan->comm, sizeof(record.comm));
+    pk_audit(request->kernel, request, &record);
+}
+
 /* The new program is being mapped: from now on it is what the process runs. */
 static int exec_committed(struct pk_request *request, const struct pk_exec_plan *plan)
 {
@@ -98,7 +110,7 @@ static int exec_committed(struct pk_request *request, const struct pk_exec_plan 
     free(context->exe);
     context->exe = exe;
     identity_exec(&context->identity, plan->euid, plan->egid);
-    pk_audit(request->kernel, "exec pid=%d %s", request->task->process->pid, plan->exe);
+    audit_exec(request, plan);
     return pk_context_adopt(request, context);
 }
 

@@ -82,6 +82,30 @@ static void strbuf_escapes_json(void **state)
     assert_int_equal(strbuf_status(&buf), 0);
 }
 
+/* Names of files are bytes, and JSON is UTF-8. */
+static void strbuf_keeps_json_valid(void **state)
+{
+    static const struct {
+        const char *text, *json;
+    } cases[] = {
+        {"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x90\xa7", "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x90\xa7"},
+        {"\xff", "\\ufffd"},
+        {"a\xc3", "a\\ufffd"},                     /* cut off */
+        {"\xe2\x82z", "\\ufffd\\ufffdz"},          /* cut off */
+        {"\xc0\xaf", "\\ufffd\\ufffd"},            /* overlong */
+        {"\xed\xa0\x80", "\\ufffd\\ufffd\\ufffd"}, /* a surrogate */
+        {"\xf4\x90\x80\x80", "\\ufffd\\ufffd\\ufffd\\ufffd"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        cleanup_strbuf struct strbuf buf = {0};
+
+        strbuf_add_json(&buf, cases[i].text);
+        assert_string_equal(strbuf_text(&buf), cases[i].json);
+    }
+}
+
 static void numbers_are_parsed_whole(void **state)
 {
     uint64_t value = 99;
@@ -157,13 +181,10 @@ static void list_keeps_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(map_keeps_what_an_array_keeps),
-        cmocka_unit_test(map_walk_allows_removal),
-        cmocka_unit_test(strbuf_escapes_json),
-        cmocka_unit_test(numbers_are_parsed_whole),
-        cmocka_unit_test(first_error_is_kept),
-        cmocka_unit_test(files_are_read_up_to_a_limit),
-        cmocka_unit_test(list_keeps_order),
+        cmocka_unit_test(map_keeps_what_an_array_keeps), cmocka_unit_test(map_walk_allows_removal),
+        cmocka_unit_test(strbuf_escapes_json),           cmocka_unit_test(strbuf_keeps_json_valid),
+        cmocka_unit_test(numbers_are_parsed_whole),      cmocka_unit_test(first_error_is_kept),
+        cmocka_unit_test(files_are_read_up_to_a_limit),  cmocka_unit_test(list_keeps_order),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
