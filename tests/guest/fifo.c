@@ -260,6 +260,51 @@ static void mass(void)
     CHECK_TEXT(out, "done\n");
 }
 
+static void spins(void *argument)
+{
+    (void)argument;
+    for (;;)
+        ;
+}
+
+/* Two of them in turn, so that neither side can meet what the other has not closed yet. */
+static const char *fifo_of(long turn)
+{
+    return turn % 2 ? "odd" : "even";
+}
+
+static void opens_in_turn(void *argument)
+{
+    for (long i = 0; i < (long)argument; i++)
+        OK(close((int)OK(open(fifo_of(i), O_WRONLY))));
+}
+
+/* Both sides wait for moments only, and are taken off their processor in the midst of it. */
+static void on_busy_processors(void)
+{
+    enum { TIMES = 2500, SPINNERS = 3 };
+    pid_t spinners[SPINNERS];
+    pid_t writer;
+
+    OK(mkfifo(fifo_of(0), 0666));
+    OK(mkfifo(fifo_of(1), 0666));
+    for (int i = 0; i < SPINNERS; i++)
+        spinners[i] = guest_fork(spins, NULL);
+    writer = guest_fork(opens_in_turn, (void *)(long)TIMES);
+    for (long i = 0; i < TIMES; i++) {
+        int fd = (int)OK(open(fifo_of(i), O_RDONLY));
+        char byte;
+
+        CHECK_EQ(read(fd, &byte, 1), 0);
+        OK(close(fd));
+    }
+    guest_join(writer);
+    for (int i = 0; i < SPINNERS; i++) {
+        OK(kill(spinners[i], SIGKILL));
+        guest_wait(spinners[i]);
+    }
+}
+
 static const struct guest_case cases[] = {
     {"reader-waits", reader_waits},
     {"writer-waits", writer_waits},
@@ -272,6 +317,7 @@ static const struct guest_case cases[] = {
     {"exit-while-a-thread-waits", exit_while_a_thread_waits},
     {"many-waiters", many_waiters},
     {"mass", mass},
+    {"on-busy-processors", on_busy_processors},
 };
 
 GUEST_MAIN(cases)
