@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "core/core-internal.h"
 #include "core/kernel.h"
+#include "core/program.h"
 
 /* Contexts that no process carries any more are dropped once this many have gathered. */
 #define SWEEP_FIRST 256
@@ -30,11 +31,7 @@ struct pk_context *pk_context_copy(struct pk_kernel *kernel, const struct pk_con
     if (context == NULL)
         return NULL;
     *context = *from;
-    context->exe = from->exe ? strdup(from->exe) : NULL;
-    if (from->exe && context->exe == NULL) {
-        free(context);
-        return NULL;
-    }
+    context->program = pk_program_ref(from->program);
     context->id = kernel->next_context++;
     context->cwd = place_ref(kernel, from->cwd);
     context->root = place_ref(kernel, from->root);
@@ -48,7 +45,7 @@ void pk_context_free(struct pk_kernel *kernel, struct pk_context *context)
         return;
     place_unref(kernel, context->cwd);
     place_unref(kernel, context->root);
-    free(context->exe);
+    pk_program_unref(context->program);
     free(context);
 }
 
@@ -72,6 +69,14 @@ void pk_context_set_root(struct pk_kernel *kernel, struct pk_context *context,
 
     context->root = place_ref(kernel, root);
     place_unref(kernel, old);
+}
+
+void pk_context_set_program(struct pk_context *context, struct pk_program *program)
+{
+    struct pk_program *old = context->program;
+
+    context->program = pk_program_ref(program);
+    pk_program_unref(old);
 }
 
 int pk_context_register(struct pk_kernel *kernel, struct pk_context *context)

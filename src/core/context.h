@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 struct pk_kernel;
+struct pk_program;
 struct pk_request;
 struct vfs_place;
 
@@ -37,8 +38,8 @@ struct pk_context {
     struct vfs_place *cwd; /* references, held */
     struct vfs_place *root;
     struct pk_identity identity;
-    char *exe;            /* canonical guest path of the program; owned */
-    uint64_t nofile_soft; /* RLIMIT_NOFILE and RLIMIT_LOCKS are virtual: what the guest set */
+    struct pk_program *program; /* reference held; NULL: not known */
+    uint64_t nofile_soft;       /* RLIMIT_NOFILE and RLIMIT_LOCKS are virtual: what the guest set */
     uint64_t nofile_hard;
     uint64_t locks_soft;
     uint64_t locks_hard;
@@ -77,3 +78,5 @@ void pk_context_set_cwd(struct pk_kernel *kernel, struct pk_context *context,
                         struct vfs_place *cwd);
 void pk_context_set_root(struct pk_kernel *kernel, struct pk_context *context,
                          struct vfs_place *root);
+/* The same for the program; NULL is allowed. */
+void pk_context_set_program(struct pk_context *context, struct pk_program *program);

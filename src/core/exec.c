@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "core/program.h"
 
 struct pk_exec_plan *pk_exec_plan_new(void)
 {
@@ -23,6 +24,7 @@ void pk_exec_plan_free(struct pk_exec_plan *plan)
     base_close(plan->interpreter_fd);
     free(plan->execfn);
     free(plan->exe);
+    pk_program_unref(plan->program);
     free(plan->argv_prefix);
     free(plan);
 }

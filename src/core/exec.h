@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct pk_program;
+
 #define PK_EXEC_MAPPINGS_MAX 24
 
 /* Where the loader itself lives; no plan may map anything below this address. */
@@ -45,7 +47,8 @@ struct pk_exec_plan {
     uint64_t brk_start; /* lowest address at which the heap may start; 0: the host's choice */
     char comm[16];      /* the thread's name, terminated */
     char *execfn;       /* AT_EXECFN: the path as the guest gave it; owned */
-    char *exe;          /* the program's canonical guest path (/proc/self/exe); owned */
+    char *exe;          /* the program's canonical guest path, for messages; owned */
+    struct pk_program *program; /* what the process then runs; reference held */
     /*
      * `#!` scripts: the loader drops the guest's argv[0] and puts these strings (NUL-terminated
      * one after the other, `argv_prefix_count` of them) in its place. NULL: argv stays.

@@ -51,6 +51,7 @@ void pk_kernel_free(struct pk_kernel *kernel)
         return;
     pk_tasks_free(kernel);
     pk_contexts_free(kernel);
+    map_free(&kernel->programs);
     map_free(&kernel->denials_told);
     free(kernel);
 }

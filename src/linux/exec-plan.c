@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "core/program.h"
 #include "linux/elf-cache.h"
 #include "linux/elf-plan.h"
 #include "linux/exec-internal.h"
@@ -287,6 +288,21 @@ static int plan_names(struct exec_request *exec, const char *given, struct vfs_p
     return 0;
 }
 
+/* Those who run the same file under the same name share its place. */
+static int plan_program(const struct exec_request *exec, const struct executable *file,
+                        struct pk_exec_plan *plan)
+{
+    struct vfs_place *known = pk_program_place_of(exec->kernel, &file->stat);
+    struct vfs_place *place = file->place;
+
+    if (known && !vfs_place_is_deleted(known) &&
+        strcmp(vfs_place_path(known), vfs_place_path(place)) == 0)
+        place = known;
+    plan->program = pk_program_new(exec->kernel, place, &file->stat, plan->argv_prefix,
+                                   plan->argv_prefix_length);
+    return plan->program ? 0 : -ENOMEM;
+}
+
 static int fill_plan(struct exec_request *exec, struct vfs_place *given, struct pk_exec_plan *plan)
 {
     cleanup_executable struct executable program = {.fd = -1}, interpreter = {.fd = -1};
@@ -299,6 +315,7 @@ static int fill_plan(struct exec_request *exec, struct vfs_place *given, struct 
     plan_identity(exec, program.place, plan);
     r = plan_names(exec, exec->comm_from_place ? vfs_place_path(given) : exec->filename,
                    program.place, plan);
+    r = r < 0 ? r : plan_program(exec, &program, plan);
     plan->program_fd = take_fd(&program.fd);
     plan->interpreter_fd = take_fd(&interpreter.fd);
     return r;

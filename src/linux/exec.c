@@ -100,15 +100,10 @@ static void audit_exec(struct pk_request *request, const struct pk_exec_plan *pl
 static int exec_committed(struct pk_request *request, const struct pk_exec_plan *plan)
 {
     struct pk_context *context = linux_copy_context(request);
-    char *exe = strdup(plan->exe);
 
-    if (context == NULL || exe == NULL) {
-        pk_context_free(request->kernel, context);
-        free(exe);
+    if (context == NULL)
         return -ENOMEM;
-    }
-    free(context->exe);
-    context->exe = exe;
+    pk_context_set_program(context, plan->program);
     identity_exec(&context->identity, plan->euid, plan->egid);
     audit_exec(request, plan);
     return pk_context_adopt(request, context);
@@ -167,7 +162,7 @@ int linux_first_context(struct pk_kernel *kernel, struct vfs_place *root, struct
         .cwd = cwd,
         .root = root,
         .identity = kernel->config.identity,
-        .exe = plan->exe,
+        .program = plan->program,
         .nofile_soft = LINUX_LIMIT_UNSET,
         .nofile_hard = LINUX_LIMIT_UNSET,
         .locks_soft = UINT64_MAX,

@@ -78,6 +78,7 @@ int proc_task_refuse(const struct pseudo_access *access, struct strbuf *ret_text
 extern const struct pseudo_directory proc_root_directory;
 extern const struct pseudo_directory proc_threads_directory;
 
+int proc_cmdline(const struct pseudo_access *access, struct strbuf *ret_text);
 int proc_self(const struct pseudo_access *access, struct strbuf *ret_text);
 int proc_thread_self(const struct pseudo_access *access, struct strbuf *ret_text);
 int proc_exe(const struct pseudo_access *access, struct strbuf *ret_text);

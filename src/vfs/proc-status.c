@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "abi/syscalls.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "vfs/proc-internal.h"
@@ -20,7 +21,8 @@
 struct status_line {
     struct proc_fs *fs;
     const struct proc_task *task;
-    const char *value; /* the host's, terminated */
+    const struct vfs_actor *actor; /* who reads; NULL: the process kernel */
+    const char *value;             /* the host's, terminated */
 };
 
 static void put_name(const struct status_line *line, struct strbuf *text)
@@ -40,10 +42,43 @@ static void put_umask(const struct status_line *line, struct strbuf *text)
     strbuf_addf(text, "Umask:\t%#04o\n", line->task->context->mask);
 }
 
-/* A guest in a deferred call or an exec is under ptrace for moments; nobody is to see that. */
+/* True when the task is in a call that this process kernel answers. */
+static bool is_in_served_call(const struct proc_task *task)
+{
+    cleanup_strbuf struct strbuf text = {0};
+    const struct abi_syscall *call;
+    char *end;
+    long nr;
+
+    if (proc_task_text(task, "syscall", &text) < 0)
+        return false;
+    nr = strtol(strbuf_text(&text), &end, 10); /* "running", "-1 ...", "257 0x..." */
+    if (end == strbuf_text(&text) || nr < 0 || nr > INT_MAX)
+        return false;
+    call = abi_syscall_by_nr((int)nr);
+    return call && call->disposition == ABI_DISPOSITION_SERVED;
+}
+
+/*
+ * The host sees a task sleep while we answer its call: whoever reads, to begin with. To the guest
+ * it is at work in its kernel. A call that really waits is deferred, and sleeps in pause(2); it,
+ * and an exec, are under ptrace for moments, which nobody is to see.
+ */
+static char seen_state(const struct proc_task *task, const struct vfs_actor *actor, char host)
+{
+    if (actor && actor->tid == task->tid)
+        return 'R';
+    if ((host == 'S' || host == 'D') && is_in_served_call(task))
+        return 'R';
+    return host == 't' ? 'S' : host;
+}
+
 static void put_state(const struct status_line *line, struct strbuf *text)
 {
-    strbuf_addf(text, "State:\t%s\n", line->value[0] == 't' ? "S (sleeping)" : line->value);
+    char state = seen_state(line->task, line->actor, line->value[0]);
+    const char *name = state == 'R' ? "R (running)" : "S (sleeping)";
+
+    strbuf_addf(text, "State:\t%s\n", state == line->value[0] ? line->value : name);
 }
 
 static void put_tracer(const struct status_line *line, struct strbuf *text)
@@ -151,7 +186,7 @@ int proc_status(const struct pseudo_access *access, struct strbuf *ret_text)
 {
     cleanup_proc_task struct proc_task task = PROC_TASK_NONE;
     cleanup_strbuf struct strbuf host = {0};
-    struct status_line line = {.fs = proc_fs_of(access), .task = &task};
+    struct status_line line = {.fs = proc_fs_of(access), .task = &task, .actor = access->actor};
     char *rest, *key;
     int r = proc_task_open(access->fs, access->node, &task);
 
@@ -178,13 +213,15 @@ static bool is_private_field(unsigned field)
     return (field >= 26 && field <= 30) || field == 35 || (field >= 45 && field <= 52);
 }
 
-static void put_stat_fields(char *rest, bool may_inspect, struct strbuf *text)
+static void put_stat_fields(const struct proc_task *task, const struct vfs_actor *actor, char *rest,
+                            struct strbuf *text)
 {
+    bool may_inspect = proc_may_inspect(actor, task);
     char *field;
 
     for (unsigned number = 3; (field = strsep(&rest, " \n")) && *field; number++) {
-        if (number == 3 && field[0] == 't')
-            field = "S";
+        if (number == 3)
+            field[0] = seen_state(task, actor, field[0]);
         if (!may_inspect && is_private_field(number))
             field = "0";
         strbuf_addf(text, " %s", field);
@@ -213,7 +250,7 @@ int proc_stat(const struct pseudo_access *access, struct strbuf *ret_text)
     if (proc_comm_stored(proc_fs_of(access), &task, shown))
         comm = shown; /* as it is: only status escapes */
     strbuf_addf(ret_text, "%s)", comm);
-    put_stat_fields(end + 2, proc_may_inspect(access->actor, &task), ret_text);
+    put_stat_fields(&task, access->actor, end + 2, ret_text);
     return strbuf_status(ret_text);
 }
 

@@ -116,7 +116,7 @@ const struct pseudo_entry proc_table[] = {
     TASK("status", 0444, LIVE, proc_status),
     TASK("stat", 0444, LIVE, proc_stat),
     TASK("statm", 0444, LIVE, proc_task_copy),
-    TASK("cmdline", 0444, LIVE, proc_task_copy),
+    TASK("cmdline", 0444, LIVE, proc_cmdline),
     TASK("environ", 0400, LIVE | INSPECT, proc_task_copy),
     TASK("maps", 0444, LIVE | INSPECT, proc_maps),
     TASK("smaps", 0444, LIVE | INSPECT, proc_smaps),

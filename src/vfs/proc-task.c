@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "core/program.h"
 #include "vfs/proc-internal.h"
 
 #define TASK_TEXT_MAX  (64U << 20)
@@ -321,6 +322,33 @@ static int add_place(const struct pseudo_access *access, const struct vfs_place 
     return strbuf_status(ret_text);
 }
 
+/*
+ * The host has the arguments as the caller gave them; a script's are those that the interpreter was
+ * given, which begin with its own name.
+ */
+int proc_cmdline(const struct pseudo_access *access, struct strbuf *ret_text)
+{
+    cleanup_proc_task struct proc_task task = PROC_TASK_NONE;
+    cleanup_strbuf struct strbuf host = {0};
+    const struct pk_program *program;
+    size_t skipped;
+    int r = proc_task_open(access->fs, access->node, &task);
+
+    if (r >= 0)
+        r = proc_task_text(&task, "cmdline", &host);
+    if (r < 0)
+        return r;
+    program = task.context->program;
+    skipped = 0;
+    if (program && program->prefix && host.length) { /* a zombie has no arguments */
+        strbuf_add(ret_text, program->prefix, program->prefix_length);
+        skipped = strnlen(host.data, host.length);
+        skipped += skipped < host.length;
+    }
+    strbuf_add(ret_text, strbuf_text(&host) + skipped, host.length - skipped);
+    return strbuf_status(ret_text);
+}
+
 static int give_place(struct vfs_place *place, struct vfs_place **ret_place)
 {
     if (place == NULL)
@@ -361,36 +389,23 @@ int proc_root_follow(const struct pseudo_access *access, struct vfs_place **ret_
     return r < 0 ? r : give_place(task.context->root, ret_place);
 }
 
+static struct vfs_place *place_of_program(const struct proc_task *task)
+{
+    return task->context->program ? task->context->program->place : NULL;
+}
+
 int proc_exe(const struct pseudo_access *access, struct strbuf *ret_text)
 {
     cleanup_proc_task struct proc_task task = PROC_TASK_NONE;
     int r = proc_task_find(access->fs, access->node, &task);
 
-    if (r < 0)
-        return r;
-    if (task.context->exe == NULL)
-        return -ENOENT;
-    strbuf_add_string(ret_text, seen_path(access, task.context->exe));
-    return strbuf_status(ret_text);
+    return r < 0 ? r : add_place(access, place_of_program(&task), ret_text);
 }
 
-/*
- * The program's path is canonical and was checked by exec; following the link must work whatever
- * the directories on the way allow, so the process kernel walks it itself.
- */
 int proc_exe_follow(const struct pseudo_access *access, struct vfs_place **ret_place)
 {
-    struct pk_identity identity = {.effective = ~0ULL};
-    struct vfs_actor actor = {.identity = &identity};
     cleanup_proc_task struct proc_task task = PROC_TASK_NONE;
-    cleanup_place struct vfs_place *root = vfs_root(access->fs->fs.vfs);
-    struct vfs_walk walk = {.actor = &actor, .root = root, .base = root, .flags = VFS_NO_SYMLINKS};
     int r = proc_task_find(access->fs, access->node, &task);
 
-    if (r < 0)
-        return r;
-    if (root == NULL || task.context->exe == NULL)
-        return -ENOENT;
-    walk.path = task.context->exe;
-    return vfs_resolve(access->fs->fs.vfs, &walk, ret_place);
+    return r < 0 ? r : give_place(place_of_program(&task), ret_place);
 }

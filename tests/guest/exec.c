@@ -441,6 +441,24 @@ static void deleted_program(void)
     CHECK_TEXT(buffer, guest_format("%s/program (deleted)\n", guest_cwd()));
 }
 
+/* What runs is a file, not a name: it can be read and executed whatever became of the name. */
+static void running_program(void)
+{
+    char *deleted[] = {"/bin/sh", "-c",
+                       "cp /bin/sh program; ./program -c 'rm program; readlink /proc/$$/exe; "
+                       "/proc/$$/exe -c \"echo again\"; cmp /proc/$$/exe /bin/sh && echo same; "
+                       "exec /proc/self/exe -c \"echo at last\"'",
+                       NULL};
+    char *moved[] = {"/bin/sh", "-c",
+                     "cp /bin/sh program; ./program -c 'mkdir dir; mv program dir/other; "
+                     "readlink /proc/$$/exe; cp /bin/true program; /proc/$$/exe -c \"echo it\"'",
+                     NULL};
+
+    CHECK_TEXT(guest_output(deleted, NULL),
+               guest_format("%s/program (deleted)\nagain\nsame\nat last\n", guest_cwd()));
+    CHECK_TEXT(guest_output(moved, NULL), guest_format("%s/dir/other\nit\n", guest_cwd()));
+}
+
 static void long_chain(void)
 {
     char *argv[] = {"/bin/sh", "-c",
@@ -469,6 +487,7 @@ static const struct guest_case cases[] = {
     {"exec-by-a-thread", exec_by_a_thread},
     {"being-written", being_written},
     {"deleted-program", deleted_program},
+    {"running-program", running_program},
     {"long-chain", long_chain},
 };
 

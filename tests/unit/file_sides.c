@@ -182,7 +182,6 @@ static void make_context(struct side *side)
     context->root = root;
     context->cwd = cwd;
     context->identity = identity;
-    context->exe = strdup("/none");
     context->started = 1;
     assert(pk_context_register(side->kernel, context) == 0);
     getrlimit(RLIMIT_LOCKS, &side->locks);

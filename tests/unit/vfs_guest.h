@@ -27,6 +27,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "core/kernel.h"
+#include "core/program.h"
 #include "core/request.h"
 #include "vfs/fs.h"
 #include "vfs/vfs.h"
@@ -152,11 +153,27 @@ static void guest_make_tree(struct guest *guest)
     guest->root = vfs_root(guest->vfs);
 }
 
+static void guest_set_program(struct guest *guest, struct pk_context *context, const char *path)
+{
+    struct vfs_actor kernel = {.identity = &guest->kernel->config.identity};
+    struct vfs_walk walk = {
+        .actor = &kernel, .root = guest->root, .base = guest->root, .path = path};
+    struct stat stat = {0};
+    struct pk_program *program;
+    struct vfs_place *place;
+
+    assert_int_equal(vfs_resolve(guest->vfs, &walk, &place), 0);
+    program = pk_program_new(guest->kernel, place, &stat, NULL, 0);
+    assert_non_null(program);
+    pk_context_set_program(context, program);
+    pk_program_unref(program);
+    vfs_place_unref(place);
+}
+
 /* The guest believes to be user 1000 in groups 1000 and 27. */
 static void guest_make_context(struct guest *guest)
 {
     struct pk_context base = {.mask = 027,
-                              .exe = (char *)"/usr/bin/env",
                               .nofile_soft = 77,
                               .nofile_hard = UINT64_MAX,
                               .locks_soft = 5,
@@ -168,6 +185,7 @@ static void guest_make_context(struct guest *guest)
     assert_non_null(context);
     pk_context_set_cwd(guest->kernel, context, guest->root);
     pk_context_set_root(guest->kernel, context, guest->root);
+    guest_set_program(guest, context, "/usr/bin/env");
     assert_int_equal(pk_context_register(guest->kernel, context), 0);
     assert_int_equal(pk_context_tag(guest->pid, context->id), 0);
     guest->request.context = context;
