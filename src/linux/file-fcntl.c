@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "base/cleanup.h"
 #include "linux/file-internal.h"
 
 /* include/uapi/linux/fcntl.h; newer than the C library */
@@ -28,9 +29,44 @@ static struct pk_answer refuse_lease(struct pk_request *request)
         "it is never allowed", "lease on descriptor %d", (int)request->args[0]);
 }
 
+/*
+ * The flags of the O_PATH descriptor that the guest's stands for; 0: it is none. Those are in the
+ * window, where numbers are looked at; a duplicate outside shows what it is to the host.
+ */
+static int path_only_flags(struct pk_request *request)
+{
+    cleanup_close int ours = -1;
+
+    if (!pk_in_window(request->kernel, (uint32_t)request->args[0]))
+        return 0;
+    ours = pk_get_fd(request, (int)request->args[0]);
+    return ours < 0 ? 0 : vfs_path_only_flags(request->kernel->vfs, ours);
+}
+
+/* Commands that are not there for an O_PATH descriptor (check_fcntl_cmd() in fs/fcntl.c). */
+static bool needs_open_file(int command)
+{
+    switch (command) {
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
+    case F_GETFD:
+    case F_SETFD:
+    case COMMAND_DUPFD_QUERY:
+    case COMMAND_CREATED_QUERY:
+        return false;
+    default:
+        return true;
+    }
+}
+
 static struct pk_answer serve_fcntl(struct pk_request *request)
 {
-    switch ((int)request->args[1]) {
+    int command = (int)request->args[1];
+    int path_flags = needs_open_file(command) ? path_only_flags(request) : 0;
+
+    if (path_flags)
+        return command == F_GETFL ? pk_value(path_flags) : pk_error(-EBADF);
+    switch (command) {
     case F_DUPFD:
         return serve_dupfd(request, 0);
     case F_DUPFD_CLOEXEC:

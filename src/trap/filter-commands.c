@@ -22,6 +22,8 @@
 /* The commands of fcntl(); <fcntl.h> cannot be included together with <asm/termbits.h>. */
 #define FCNTL_DUPFD         0
 #define FCNTL_GETFD         1
+#define FCNTL_SETFD         2
+#define FCNTL_GETFL         3
 #define FCNTL_SETLKW        7
 #define FCNTL_GETOWN        9
 #define FCNTL_GETSIG        11
@@ -207,22 +209,23 @@ void filter_emit_ioctl(const struct filter_emitter *e)
 }
 
 /*
- * Flags, locks, pipe sizes, seals and hints are native, also on descriptors of the window;
- * duplicates of those are made by the process kernel. Not here: F_SETOWN, F_SETOWN_EX and F_SETSIG
- * (aim signals at other processes), F_NOTIFY, and F_SETLEASE, with which a guest could make the
- * process kernel's own open() of the file wait.
+ * Flags, locks, pipe sizes, seals and hints are native. A descriptor of the window may stand for an
+ * O_PATH one, which has none of these, and its duplicates are made by the process kernel. Not here:
+ * F_SETOWN, F_SETOWN_EX and F_SETSIG (aim signals at other processes), F_NOTIFY, and F_SETLEASE,
+ * with which a guest could make the process kernel's own open() of the file wait.
  */
 static const struct span fcntl_commands[] = {
     {FCNTL_DUPFD, FCNTL_DUPFD, OUTCOME_DESCRIPTOR},
-    {FCNTL_GETFD, FCNTL_SETLKW, OUTCOME_NATIVE}, /* GETFD, SETFD, GETFL, SETFL and record locks */
-    {FCNTL_GETOWN, FCNTL_GETOWN, OUTCOME_NATIVE},
-    {FCNTL_GETSIG, FCNTL_GETSIG, OUTCOME_NATIVE},
-    {FCNTL_GETOWN_EX, FCNTL_GETOWN_EX, OUTCOME_NATIVE},
-    {FCNTL_OFD_GETLK, FCNTL_OFD_SETLKW, OUTCOME_NATIVE},
-    {FCNTL_GETLEASE, FCNTL_GETLEASE, OUTCOME_NATIVE},
+    {FCNTL_GETFD, FCNTL_SETFD, OUTCOME_NATIVE},
+    {FCNTL_GETFL, FCNTL_SETLKW, OUTCOME_DESCRIPTOR}, /* GETFL, SETFL and record locks */
+    {FCNTL_GETOWN, FCNTL_GETOWN, OUTCOME_DESCRIPTOR},
+    {FCNTL_GETSIG, FCNTL_GETSIG, OUTCOME_DESCRIPTOR},
+    {FCNTL_GETOWN_EX, FCNTL_GETOWN_EX, OUTCOME_DESCRIPTOR},
+    {FCNTL_OFD_GETLK, FCNTL_OFD_SETLKW, OUTCOME_DESCRIPTOR},
+    {FCNTL_GETLEASE, FCNTL_GETLEASE, OUTCOME_DESCRIPTOR},
     {FCNTL_DUPFD_QUERY, FCNTL_CANCELLK, OUTCOME_NATIVE}, /* and F_CREATED_QUERY, 6.12 */
     {FCNTL_DUPFD_CLOEXEC, FCNTL_DUPFD_CLOEXEC, OUTCOME_DESCRIPTOR},
-    {FCNTL_SETPIPE_SZ, FCNTL_SET_FILE_HINT, OUTCOME_NATIVE}, /* pipe sizes, seals, hints */
+    {FCNTL_SETPIPE_SZ, FCNTL_SET_FILE_HINT, OUTCOME_DESCRIPTOR}, /* pipe sizes, seals, hints */
 };
 
 void filter_emit_fcntl(const struct filter_emitter *e)

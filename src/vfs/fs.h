@@ -141,6 +141,11 @@ struct vfs_fs_ops {
      */
     bool (*is_untouched)(struct vfs_node *node);
     /*
+     * What there is, only lookup says (as in the kernel's proc): who would make a name that is not
+     * there gets ENOENT, before any permission is looked at.
+     */
+    bool fixed_names;
+    /*
      * The file systems that this one is made of, upper first (borrowed; NULL past the last one).
      * NULL as operation: none. Lets a host path be found beneath an overlay.
      */
@@ -190,7 +195,7 @@ struct vfs_handle {
     dev_t device;            /* identity of the descriptor that the guest holds; */
     ino_t inode;             /* this and the next are set by vfs_handle_register() */
     uint64_t registered_ns;  /* io_now_ns() */
-    bool path_only;          /* stands for an O_PATH descriptor */
+    int path_flags;          /* stands for an O_PATH descriptor opened with these; 0: does not */
 };
 
 /*

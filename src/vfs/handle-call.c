@@ -53,7 +53,7 @@ static struct pk_answer serve_listing(struct vfs_handle *handle, struct pk_reque
 static struct pk_answer directory_call(struct vfs_handle *handle, struct pk_request *request,
                                        int fd)
 {
-    if (handle->path_only)
+    if (handle->path_flags)
         return pk_error(-EBADF);
     switch (request->nr) {
     case SYS_read:

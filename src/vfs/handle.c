@@ -64,15 +64,20 @@ struct vfs_handle *vfs_handle_of_fd(struct vfs *vfs, int fd)
     return map_get2(&vfs->handles, stat.st_dev, stat.st_ino);
 }
 
-bool vfs_is_path_only(struct vfs *vfs, int fd)
+int vfs_path_only_flags(struct vfs *vfs, int fd)
 {
     int flags = fcntl(fd, F_GETFL);
     struct vfs_handle *handle;
 
     if (flags < 0 || flags & O_PATH)
-        return true;
+        return flags < 0 ? O_PATH : flags;
     handle = vfs_handle_of_fd(vfs, fd);
-    return handle && handle->path_only;
+    return handle ? handle->path_flags : 0;
+}
+
+bool vfs_is_path_only(struct vfs *vfs, int fd)
+{
+    return vfs_path_only_flags(vfs, fd) != 0;
 }
 
 static void free_handle(struct vfs_handle *handle)
@@ -112,7 +117,7 @@ int handle_open_place(struct vfs_place *place, int flags, struct vfs_opened *ret
     if (handle == NULL)
         return -ENOMEM;
     handle->ops = &place_handle_ops;
-    handle->path_only = flags & O_PATH;
+    handle->path_flags = flags & O_PATH ? flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW) : 0;
     r = vfs_handle_register(place->vfs, handle, fd);
     if (r < 0) {
         free(handle);

@@ -180,10 +180,12 @@ static int create_missing(struct walker *walker, const struct opening *opening,
         return -ENOENT;
     if (parent->mount == NULL)
         return -EACCES;
+    ops = parent->node->fs->ops;
+    if (ops->fixed_names)
+        return -ENOENT;
     r = place_writable(parent);
     if (r < 0)
         return r;
-    ops = parent->node->fs->ops;
     if (ops->create == NULL)
         return -EACCES;
     r = ops->create(parent->node, walker->name, &request, &node, ret_opened);

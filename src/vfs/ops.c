@@ -65,6 +65,8 @@ int place_can_create(struct vfs_place *parent, const char *name, const struct vf
         return -EACCES;
     if (mount_covers(parent, name))
         return -EEXIST;
+    if (parent->node->fs->ops->fixed_names)
+        return child_exists(parent, name, actor) ? -EEXIST : -ENOENT;
     if (place_writable(parent) < 0)
         return child_exists(parent, name, actor) ? -EEXIST : -EROFS;
     return 0;
@@ -294,6 +296,9 @@ int vfs_rename(struct vfs_place *old_parent, const char *old_name, struct vfs_pl
         return r;
     if (lies_in(new_parent->path, old_path) || (exchange && lies_in(old_parent->path, new_path)))
         return -EINVAL; /* a directory into itself */
+    if (ops->fixed_names &&
+        (!child_exists(old_parent, old_name, actor) || !child_exists(new_parent, new_name, actor)))
+        return -ENOENT;
     if (ops->rename == NULL)
         return -EPERM;
     r = ops->rename(old_parent->node, old_name, new_parent->node, new_name, flags, actor);

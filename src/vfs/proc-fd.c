@@ -160,6 +160,21 @@ static void add_mount_id(const struct pseudo_access *access, const char *host_li
         strbuf_addf(text, "%s\n", host_line);
 }
 
+/* What stands for an O_PATH descriptor shows the flags of one; O_CLOEXEC is the descriptor's own.
+ */
+static void add_flags(const struct pseudo_access *access, const char *host_line,
+                      struct strbuf *text)
+{
+    cleanup_close int fd = duplicate_of_node(access);
+    unsigned long host = strtoul(host_line + strlen("flags:"), NULL, 8);
+    int flags = fd < 0 ? 0 : vfs_path_only_flags(access->fs->fs.vfs, fd);
+
+    if (flags)
+        strbuf_addf(text, "flags:\t0%lo\n", (unsigned long)flags | (host & O_CLOEXEC));
+    else
+        strbuf_addf(text, "%s\n", host_line);
+}
+
 int proc_fdinfo(const struct pseudo_access *access, struct strbuf *ret_text)
 {
     cleanup_proc_task struct proc_task task = PROC_TASK_NONE;
@@ -176,6 +191,8 @@ int proc_fdinfo(const struct pseudo_access *access, struct strbuf *ret_text)
     while ((line = strsep(&rest, "\n")) && *line) {
         if (strncmp(line, "mnt_id:", 7) == 0)
             add_mount_id(access, line, ret_text);
+        else if (strncmp(line, "flags:", 6) == 0)
+            add_flags(access, line, ret_text);
         else
             strbuf_addf(ret_text, "%s\n", line);
     }

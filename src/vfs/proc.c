@@ -107,7 +107,7 @@ static void destroy(struct vfs_fs *vfs_fs)
     free(fs);
 }
 
-static const struct vfs_fs_ops ops = {PSEUDO_OPS("proc", PROC_MAGIC, destroy)};
+static const struct vfs_fs_ops ops = {PSEUDO_OPS("proc", PROC_MAGIC, destroy), .fixed_names = true};
 
 int vfs_proc_new(struct vfs *vfs, struct vfs_fs **ret_fs)
 {

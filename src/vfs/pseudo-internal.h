@@ -149,6 +149,7 @@ int pseudo_generate_data(const struct pseudo_access *access, struct strbuf *ret_
 int pseudo_lookup(struct vfs_node *base, const char *rel, struct vfs_lookup *lookup);
 void pseudo_release(struct vfs_node *node);
 int pseudo_stat(struct vfs_node *node, struct statx *ret_stat);
+int pseudo_permit(struct vfs_node *node, int mode, const struct vfs_actor *actor);
 int pseudo_statfs(struct vfs_node *node, struct statfs *ret_statfs);
 int pseudo_open(struct vfs_node *node, const struct vfs_open_request *request,
                 struct vfs_opened *ret_opened);
@@ -160,7 +161,7 @@ int pseudo_readdir(struct vfs_node *node, uint64_t from, const struct vfs_actor 
 #define PSEUDO_OPS(fs_name, fs_magic, fs_destroy)                                               \
     .name = (fs_name), .magic = (fs_magic), .lookup = pseudo_lookup, .release = pseudo_release, \
     .destroy = (fs_destroy), .stat = pseudo_stat, .statfs = pseudo_statfs, .open = pseudo_open, \
-    .readlink = pseudo_readlink, .readdir = pseudo_readdir
+    .access = pseudo_permit, .readlink = pseudo_readlink, .readdir = pseudo_readdir
 
 static inline struct pseudo_node *pseudo_node_of(struct vfs_node *node)
 {

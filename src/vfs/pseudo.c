@@ -250,19 +250,34 @@ int pseudo_statfs(struct vfs_node *node, struct statfs *ret_statfs)
     return 0;
 }
 
-/* The process kernel itself may do everything; everybody else goes by mode, owner and hook. */
-static int check(const struct pseudo_access *access, int may)
+/* What mode and owner say, and who is excused of that. */
+static int check_mode(const struct pseudo_access *access, int may)
 {
     struct statx stat;
-    int r;
+    int r = pseudo_stat(&access->node->node, &stat);
 
-    if (access->actor == NULL || access->actor->pid == 0)
-        return 0;
-    r = may ? pseudo_stat(&access->node->node, &stat) : 0;
     if (r >= 0 && may)
         r = vfs_permission(access->actor, &stat, may);
     if (r == -EACCES && access->fs->hooks->excused && access->fs->hooks->excused(access))
         r = 0;
+    return r;
+}
+
+int pseudo_permit(struct vfs_node *node, int mode, const struct vfs_actor *actor)
+{
+    struct pseudo_access access = access_of(pseudo_node_of(node), actor);
+
+    return check_mode(&access, mode); /* R_OK, W_OK and X_OK are VFS_MAY_* */
+}
+
+/* The process kernel itself may do everything; everybody else goes by mode, owner and hook. */
+static int check(const struct pseudo_access *access, int may)
+{
+    int r;
+
+    if (access->actor == NULL || access->actor->pid == 0)
+        return 0;
+    r = may ? check_mode(access, may) : 0;
     if (r >= 0 && access->fs->hooks->check)
         r = access->fs->hooks->check(access);
     return r;

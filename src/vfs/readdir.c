@@ -301,7 +301,7 @@ ssize_t vfs_getdents(struct vfs *vfs, int fd, void *buffer, size_t size,
 
     if (handle == NULL)
         return list_real(vfs, fd, &listing, actor);
-    if (handle->path_only)
+    if (handle->path_flags)
         return -EBADF;
     if (!S_ISDIR(handle->node->type))
         return -ENOTDIR;

@@ -105,6 +105,9 @@ struct vfs_opened {
  */
 bool vfs_is_path_only(struct vfs *vfs, int fd);
 
+/* The flags that F_GETFL shows of such a descriptor, O_PATH among them; 0: it is none. */
+int vfs_path_only_flags(struct vfs *vfs, int fd);
+
 /*
  * An O_PATH descriptor of the object for our own use. Returns it, or -EOPNOTSUPP when the object
  * has none.

@@ -1,6 +1,7 @@
 /* What a process sets and asks about itself: prctl, limits, system facts. */
 #include "guest.h"
 
+#include <dirent.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -40,6 +41,27 @@ static void dumpable(void)
     OK(prctl(PR_SET_DUMPABLE, 1));
     FAILS(prctl(PR_SET_DUMPABLE, 7), EINVAL);
     guest_output((char *[]){"/bin/true", NULL}, NULL);
+}
+
+/* Its files in /proc belong to root then; what is its own it sees all the same. */
+static void not_dumpable(void)
+{
+    struct dirent *entry;
+    int count = 0;
+    DIR *dir;
+
+    OK(prctl(PR_SET_DUMPABLE, 0));
+    OK(access("/proc/self/fd", R_OK | X_OK));
+    dir = opendir("/proc/self/fd");
+    CHECK(dir != NULL);
+    while ((entry = readdir(dir)))
+        count += entry->d_name[0] != '.';
+    CHECK(count >= 3);
+    guest_link("/proc/self/fd/0");
+    if (geteuid() != 0) {
+        FAILS(open("/proc/self/environ", O_RDONLY), EACCES);
+        FAILS(access("/proc/self/environ", R_OK), EACCES);
+    }
 }
 
 static void other_prctls(void)
@@ -275,6 +297,7 @@ static void numbers(void)
 static const struct guest_case cases[] = {
     {"names", names},
     {"dumpable", dumpable},
+    {"not-dumpable", not_dumpable},
     {"other-prctls", other_prctls},
     {"subreaper", subreaper},
     {"death-of-the-parent", death_of_the_parent},

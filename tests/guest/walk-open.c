@@ -41,6 +41,7 @@ static void nofollow(void)
 
 static void path_descriptor(void)
 {
+    struct flock lock = {.l_type = F_RDLCK};
     struct stat stat_buf;
     char buffer[256];
     int fd;
@@ -57,9 +58,18 @@ static void path_descriptor(void)
     CHECK(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED && errno == EBADF);
     OK(fstat(fd, &stat_buf));
     CHECK_EQ(stat_buf.st_size, 7);
+    CHECK_EQ(OK(fcntl(fd, F_GETFL)), O_PATH);
+    FAILS(fcntl(fd, F_SETFL, O_NONBLOCK), EBADF);
+    FAILS(fcntl(fd, F_GETLK, &lock), EBADF);
+    FAILS(fcntl(fd, F_GETPIPE_SZ), EBADF);
+    OK(fcntl(fd, F_SETFD, FD_CLOEXEC));
+    CHECK_EQ(OK(fcntl(fd, F_GETFD)), FD_CLOEXEC);
+    snprintf(buffer, sizeof(buffer), "/proc/self/fdinfo/%d", fd);
+    CHECK(strstr(guest_read(buffer), "flags:\t012000000\n") != NULL);
     OK(dup(fd));
     guest_content(fd_path(fd), "content");
-    fd = (int)OK(open("dir", O_PATH | O_DIRECTORY));
+    fd = (int)OK(open("dir", O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC));
+    CHECK_EQ(OK(fcntl(fd, F_GETFL)), O_PATH | O_NOFOLLOW | O_DIRECTORY);
     FAILS(syscall(SYS_getdents64, fd, buffer, sizeof(buffer)), EBADF);
     OK(close((int)OK(openat(fd, "file", O_RDONLY))));
     OK(fchdir(fd));

@@ -277,11 +277,14 @@ static uint32_t reference_ioctl(reference_config config, reference_data data)
 static uint32_t reference_fcntl(reference_config config, reference_data data)
 {
     switch ((uint32_t)data->args[1]) {
-    case F_DUPFD:
-    case F_DUPFD_CLOEXEC:
-        return reference_window(config, data->args[0]);
     case F_GETFD:
     case F_SETFD:
+    case 1027: /* F_DUPFD_QUERY */
+    case 1028: /* F_CREATED_QUERY */
+    case 1029: /* F_CANCELLK */
+        return NATIVE;
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
     case F_GETFL:
     case F_SETFL:
     case F_GETLK:
@@ -294,9 +297,6 @@ static uint32_t reference_fcntl(reference_config config, reference_data data)
     case 37: /* F_OFD_SETLK */
     case 38: /* F_OFD_SETLKW */
     case F_GETLEASE:
-    case 1027: /* F_DUPFD_QUERY */
-    case 1028: /* F_CREATED_QUERY */
-    case 1029: /* F_CANCELLK */
     case F_SETPIPE_SZ:
     case F_GETPIPE_SZ:
     case F_ADD_SEALS:
@@ -305,7 +305,7 @@ static uint32_t reference_fcntl(reference_config config, reference_data data)
     case 1036:
     case 1037:
     case 1038:
-        return NATIVE;
+        return reference_window(config, data->args[0]);
     default:
         return SERVE;
     }
