@@ -38,7 +38,7 @@ void unix_names_add(struct linux_unix *names, uint64_t inode, const struct unix_
 
 static bool same_name(const struct unix_name *a, const struct unix_name *b)
 {
-    return a->length == b->length && memcmp(&a->address, &b->address, a->length) == 0;
+    return a->length == b->length && memcmp(a, b, a->length) == 0;
 }
 
 const struct unix_name *unix_names_find(const struct linux_unix *names, uint64_t inode,

@@ -17,8 +17,12 @@ struct linux_unix;
 /* A name: an address of family AF_UNIX and its length. */
 struct unix_name {
     struct sockaddr_un address;
+    char terminator; /* of a path that fills the address; Linux shows it, and counts it */
     socklen_t length;
 };
+
+/* The longest name that Linux shows. */
+#define UNIX_NAME_MAX (offsetof(struct unix_name, terminator) + 1)
 
 #define UNIX_NAME_HEADER offsetof(struct sockaddr_un, sun_path)
 

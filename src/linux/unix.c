@@ -23,18 +23,24 @@
 
 static int to_name(const struct net_address *address, struct unix_name *ret_name)
 {
-    if (address->length <= UNIX_NAME_HEADER || address->length > sizeof(address->local) ||
+    if (address->length <= UNIX_NAME_HEADER || address->length > UNIX_NAME_MAX ||
         address->any.sa_family != AF_UNIX)
         return -EINVAL;
     *ret_name = (struct unix_name){.length = address->length};
-    memcpy(&ret_name->address, &address->local, address->length);
+    memcpy(ret_name, &address->storage, address->length);
     return 0;
+}
+
+/* The same for what a guest gives: the terminator is only shown, never taken. */
+static int to_given_name(const struct net_address *address, struct unix_name *ret_name)
+{
+    return address->length > sizeof(address->local) ? -EINVAL : to_name(address, ret_name);
 }
 
 static void to_address(const struct unix_name *name, struct net_address *ret_address)
 {
     *ret_address = (struct net_address){.length = name->length};
-    memcpy(&ret_address->local, &name->address, name->length);
+    memcpy(&ret_address->storage, name, name->length);
 }
 
 static bool is_abstract(const struct unix_name *name)
@@ -49,6 +55,21 @@ static void path_of(const struct unix_name *name, char path[sizeof(name->address
 
     memcpy(path, name->address.sun_path, length);
     path[length] = '\0';
+}
+
+/* A path is shown with a terminator right behind it, however it was given. */
+static struct unix_name as_shown(const struct unix_name *given)
+{
+    struct unix_name shown = *given;
+    char path[sizeof(given->address.sun_path) + 1];
+
+    if (is_abstract(given))
+        return shown;
+    path_of(given, path);
+    shown = (struct unix_name){.address.sun_family = AF_UNIX,
+                               .length = (socklen_t)(UNIX_NAME_HEADER + strlen(path) + 1)};
+    memcpy((char *)&shown + UNIX_NAME_HEADER, path, strlen(path) + 1);
+    return shown;
 }
 
 static void host_abstract(struct pk_request *request, const struct unix_name *guest,
@@ -70,10 +91,11 @@ static uint64_t inode_of(int fd)
 /* Notes which name the host gave the socket that the guest calls `guest`. */
 static void remember(struct pk_request *request, int fd, const struct unix_name *guest)
 {
-    struct unix_name real = {.length = sizeof(real.address)};
+    struct unix_name shown = as_shown(guest);
+    struct unix_name real = {.length = UNIX_NAME_MAX};
 
-    if (getsockname(fd, (struct sockaddr *)&real.address, &real.length) == 0)
-        unix_names_add(linux_state(request->kernel)->names, inode_of(fd), guest, &real);
+    if (getsockname(fd, (struct sockaddr *)&real, &real.length) == 0)
+        unix_names_add(linux_state(request->kernel)->names, inode_of(fd), &shown, &real);
 }
 
 static int bind_abstract(struct pk_request *request, int fd, const struct unix_name *guest)
@@ -138,7 +160,7 @@ int unix_bind(struct pk_request *request, int fd, const struct net_address *addr
 
     if (address->length == UNIX_NAME_HEADER && address->any.sa_family == AF_UNIX)
         return bind_any(request, fd);
-    r = to_name(address, &guest);
+    r = to_given_name(address, &guest);
     if (r < 0)
         return r;
     return is_abstract(&guest) ? bind_abstract(request, fd, &guest)
@@ -219,7 +241,7 @@ struct pk_answer unix_connect(struct pk_request *request, int fd, const struct n
 
     if (address->any.sa_family == AF_UNSPEC) /* a datagram socket lets go of its peer */
         return net_connect(fd, address);
-    r = to_name(address, &guest);
+    r = to_given_name(address, &guest);
     if (r < 0) {
         base_close(fd);
         return pk_error(r);
@@ -233,7 +255,7 @@ struct pk_answer unix_connect(struct pk_request *request, int fd, const struct n
 int unix_translate(struct pk_request *request, struct net_address *address)
 {
     struct unix_name guest;
-    int r = to_name(address, &guest);
+    int r = to_given_name(address, &guest);
 
     if (r < 0)
         return r;

@@ -1,9 +1,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -183,15 +185,68 @@ int host_readdir(struct vfs_node *node, uint64_t from, const struct vfs_actor *a
     return -errno;
 }
 
-/* The address of a name in an open directory; it has to fit into 108 bytes. */
+/* Slashes in front of each of the five components below; four choices each. */
+#define SLASHES 5
+
+/*
+ * The address of an open directory's entry, or of what `fd` is where `name` is NULL. The host shows
+ * it to peers as it stands, and later only this text tells one socket from another, so the slashes
+ * of names with room for them are random: the same number and the same name come again.
+ */
 static int socket_address(struct sockaddr_un *address, int fd, const char *name)
 {
+    char slashes[SLASHES] = {0};
+    size_t room = sizeof(address->sun_path);
     int length;
 
+    if (name && getrandom(slashes, sizeof(slashes), GRND_NONBLOCK) < 0)
+        memset(slashes, 0, sizeof(slashes));
+    for (size_t i = 0; i < SLASHES; i++)
+        slashes[i] = (char)(1 + (slashes[i] & 3));
+#define BEFORE(i) slashes[i], "////"
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    length = snprintf(address->sun_path, sizeof(address->sun_path), "/proc/self/fd/%d%s%s", fd,
-                      name ? "/" : "", name ? name : "");
-    return length < (int)sizeof(address->sun_path) ? 0 : -ENAMETOOLONG;
+    length = snprintf(address->sun_path, room, "%.*sproc%.*sself%.*sfd%.*s%d%.*s%s", BEFORE(0),
+                      BEFORE(1), BEFORE(2), BEFORE(3), fd, name ? slashes[4] : 0, "////",
+                      name ? name : "");
+#undef BEFORE
+    if (length >= (int)room)
+        length = snprintf(address->sun_path, room, "/proc/self/fd/%d/%s", fd, name ? name : "");
+    return length < (int)room ? 0 : -ENAMETOOLONG;
+}
+
+/*
+ * A name that leaves no room for its directory's number: the directory becomes the working one for
+ * the moment. Only the kernel thread makes names, and nothing in this process has a use for the
+ * working directory.
+ */
+static int bind_in_directory(int socket_fd, int fd, const char *name)
+{
+    cleanup_close int before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = strlen(name);
+    int r;
+
+    if (length > sizeof(address.sun_path))
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, name, length);
+    if (before < 0 || fchdir(fd) < 0)
+        return -errno;
+    r = bind(socket_fd, (struct sockaddr *)&address,
+             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0
+            ? -errno
+            : 0;
+    if (fchdir(before) < 0 && chdir("/") < 0)
+        return -errno;
+    return r;
+}
+
+static int bind_at(int socket_fd, int fd, const char *name)
+{
+    struct sockaddr_un address;
+
+    if (socket_address(&address, fd, name) < 0)
+        return bind_in_directory(socket_fd, fd, name);
+    return bind(socket_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
 }
 
 /*
@@ -202,17 +257,13 @@ int host_bind_socket(struct vfs_node *parent, const char *name, mode_t mode, int
                      const struct vfs_actor *actor)
 {
     int fd = directory_for(parent, name);
-    struct sockaddr_un address;
     mode_t mask;
     int r;
 
     if (fd < 0)
         return fd;
-    r = socket_address(&address, fd, name);
-    if (r < 0)
-        return r;
     mask = umask(~mode & 0777);
-    r = bind(socket_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+    r = bind_at(socket_fd, fd, name);
     umask(mask);
     if (r == 0 && needs_owner(parent))
         record_owner_of_name(parent, fd, name, actor);

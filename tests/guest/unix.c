@@ -190,18 +190,48 @@ static void permissions(void)
     FAILS(connect_to(make_socket(SOCK_STREAM), &name), EACCES);
 }
 
-/* A name without a terminating zero byte, and one byte too many. */
+/* A name without a terminating zero byte, as long as there can be, and one byte too many. */
 static void long_names(void)
 {
+    static const size_t lengths[] = {80, 91, 107, sizeof(((struct sockaddr_un *)NULL)->sun_path)};
     struct name name = {.address = {.sun_family = AF_UNIX}};
-    int server;
 
-    memset(name.address.sun_path, 'n', 80);
-    name.length = offsetof(struct sockaddr_un, sun_path) + 80;
-    server = listener(&name);
-    talk(server, &name);
+    memset(name.address.sun_path, 'n', sizeof(name.address.sun_path));
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
+        struct sockaddr_storage found;
+        socklen_t length = sizeof(found);
+        int server;
+
+        name.length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + lengths[i]);
+        server = listener(&name);
+        talk(server, &name);
+        OK(getsockname(server, (struct sockaddr *)&found, &length));
+        CHECK(memcmp(&found, &name.address, name.length) == 0);
+        CHECK_EQ(length, name.length + 1);
+        OK(close(server));
+    }
     name.length = sizeof(struct sockaddr_un) + 1;
     FAILS(bind(make_socket(SOCK_STREAM), (struct sockaddr *)&name.address, name.length), EINVAL);
+}
+
+/* Servers of the same name in two directories are told apart. */
+static void same_names(void)
+{
+    struct name names[2] = {path_name("one/socket"), path_name("two/socket")};
+
+    OK(mkdir("one", 0777));
+    OK(mkdir("two", 0777));
+    for (int i = 0; i < 2; i++)
+        listener(&names[i]);
+    for (int i = 0; i < 2; i++) {
+        struct sockaddr_un found;
+        socklen_t length = sizeof(found);
+        int client = make_socket(SOCK_STREAM);
+
+        OK(connect_to(client, &names[i]));
+        OK(getpeername(client, (struct sockaddr *)&found, &length));
+        CHECK_TEXT(found.sun_path, names[i].address.sun_path);
+    }
 }
 
 static void abstract(void)
@@ -364,6 +394,7 @@ static const struct guest_case cases[] = {
     {"removing-and-renaming", removing_and_renaming},
     {"permissions", permissions},
     {"long-names", long_names},
+    {"same-names", same_names},
     {"abstract", abstract},
     {"automatic-name", automatic_name},
     {"datagrams", datagrams},
