@@ -90,6 +90,11 @@ void net_end_hurry(struct net_hurry *hurry)
     hurry->fd = -1;
 }
 
+bool net_is_unfinished(int result)
+{
+    return result == -EAGAIN || result == -EINPROGRESS || result == -EINTR;
+}
+
 static bool is_own_machine(const struct net_address *address)
 {
     const struct sockaddr_in *four = (const struct sockaddr_in *)&address->storage;
@@ -130,7 +135,7 @@ struct pk_answer net_connect(int fd, const struct net_address *address)
     if (hurry.fd < 0)
         return pk_value(r);
     net_end_hurry(&hurry);
-    if (r == -EAGAIN || r == -EINPROGRESS)
+    if (net_is_unfinished(r))
         return net_connect_later(take_fd(&ours), -1, address);
     return pk_value(r);
 }

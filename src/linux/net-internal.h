@@ -54,6 +54,9 @@ struct net_hurry {
 void net_begin_hurry(int fd, struct net_hurry *ret_hurry);
 void net_end_hurry(struct net_hurry *hurry);
 
+/* True when a call in a hurry gave up; a signal for the kernel thread may end it as well. */
+bool net_is_unfinished(int result);
+
 /* ---- AF_UNIX, unix.c; `fd` is a duplicate of the guest's socket, and stays the caller's ---- */
 
 int unix_bind(struct pk_request *request, int fd, const struct net_address *address);

@@ -225,7 +225,7 @@ static struct pk_answer connect_path(struct pk_request *request, int fd,
         net_begin_hurry(ours, &hurry);
     r = vfs_connect_socket(place, ours, &actor);
     net_end_hurry(&hurry);
-    if (r == -EAGAIN && blocks)
+    if (net_is_unfinished(r) && blocks)
         return wait_for_listener(request, take_fd(&ours), place, &actor);
     if (r == -EXDEV)
         return pk_denied(request, -EACCES, "sockets of the host are out of reach",
