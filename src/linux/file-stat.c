@@ -110,7 +110,7 @@ static bool is_plain_fstat(struct pk_request *request, uint64_t at_flags)
 static int resolve_for_stat(struct pk_request *request, int dirfd, uint64_t path, unsigned at_flags,
                             struct vfs_place **ret_place)
 {
-    unsigned flags = file_walk_flags(at_flags);
+    unsigned flags = file_walk_flags(at_flags) | VFS_ONLY_LOOK;
     bool is_empty = path == 0 && at_flags & AT_EMPTY_PATH;
     FILE_WALK(at);
     int r;

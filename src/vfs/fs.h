@@ -42,6 +42,7 @@ struct vfs_lookup {
     bool follow_last;        /* in: a link as last component counts as standing in the way */
     int open_flags;          /* in: a hint: the object is to be opened so at once, -1: it is not */
                              /* (regular files and directories only; without O_CREAT, O_EXCL) */
+    bool only_look;          /* in: the object is asked about at once and then let go */
     struct vfs_node *node;   /* out: new reference */
     size_t consumed;         /* out, LINK and MAGIC: bytes of `rel` up to the end of the link */
     char *target;            /* out, LINK: malloc'ed text of the link */

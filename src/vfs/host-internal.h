@@ -17,7 +17,11 @@
 struct host_link {
     uint64_t hash;
     char *prefix; /* relative to the root of the file system; NULL: free */
+    char *target; /* its text while it is watched, else NULL */
+    uint64_t generation;
 };
+
+struct host_cache; /* host-cache.c */
 
 struct host_fs {
     struct vfs_fs fs;
@@ -26,7 +30,8 @@ struct host_fs {
     struct map verdicts; /* st_dev of mounts below -> &allowed_device */
     struct host_link links[HOST_LINKS];
     unsigned link_count; /* slots in use */
-    bool careful;        /* FIFOs have been seen here: look before opening */
+    struct host_cache *cache;
+    bool careful; /* FIFOs have been seen here: look before opening */
 };
 
 struct host_node {
@@ -85,6 +90,36 @@ static inline void host_changed(struct host_node *node)
  */
 int host_open_beneath(int base_fd, const char *rel, int flags, uint64_t more_resolve);
 int host_lookup(struct vfs_node *base, const char *rel, struct vfs_lookup *lookup);
+
+/* ---- host-watch.c: has anything changed? One watch for the whole VFS ---- */
+
+/* Looks that could have used the watch before there is one: short runs go without. */
+#define HOST_LOOKS_BEFORE_WATCH 512
+
+/*
+ * The present generation, 0 without a watch. What was watched before it was learned, in the same
+ * generation, is still so.
+ */
+uint64_t host_watch_generation(struct vfs *vfs);
+
+/*
+ * Watches an object of the host, "." in the directory for itself; false when it cannot be. Only
+ * while there is a generation; may end it.
+ */
+bool host_watch_add(struct vfs *vfs, int directory_fd, const char *name, bool directory);
+
+/* ---- host-cache.c: directories that are walked through again and again ---- */
+
+/*
+ * The O_PATH descriptor (borrowed, until the next call) of the directory that the first `length`
+ * bytes of `rel` name below `base`, all real directories of one mount; -1 when it is not at hand.
+ */
+int host_cache_directory(struct host_node *base, const char *rel, size_t length,
+                         const struct vfs_actor *actor);
+
+/* A directory that was found to be removed. */
+void host_cache_forget(struct host_fs *fs, int fd);
+void host_cache_free(struct host_fs *fs);
 
 /* ---- host-device.c ---- */
 

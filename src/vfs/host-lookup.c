@@ -208,24 +208,67 @@ static int find_link(struct host_node *base, int base_fd, const char *rel,
     return walk_components(base, rel, lookup);
 }
 
+/* A link as last component, in a directory at hand. */
+static int follow_name(struct host_node *base, int directory_fd, const char *rel, const char *name,
+                       struct vfs_lookup *lookup)
+{
+    struct host_fs *fs = host_fs_of(&base->node);
+
+    if (read_link(directory_fd, name, &lookup->target) < 0)
+        return HOST_NOT_TAKEN; /* it is no link any more */
+    lookup->consumed = strlen(rel);
+    if (&base->node == fs->fs.root)
+        learn_link(fs, rel, lookup->consumed);
+    return VFS_LOOKUP_LINK;
+}
+
+static bool is_removed(int directory_fd)
+{
+    struct stat stat;
+
+    return fstat(directory_fd, &stat) < 0 || stat.st_nlink == 0;
+}
+
+/* The directory in which the last component of `rel` is to be looked at; -1: it is not at hand. */
+static int directory_at_hand(struct host_node *base, int base_fd, const char *rel,
+                             const char *slash, const struct vfs_lookup *lookup)
+{
+    if (slash == NULL)
+        return base_fd;
+    if (!lookup->only_look)
+        return -1; /* what needs a descriptor in the end gets it by one walk */
+    return host_cache_directory(base, rel, (size_t)(slash - rel), lookup->actor);
+}
+
 /*
- * A plain name in a directory at hand needs no descriptor to be looked at, and most names are only
- * looked at. Not so directories: somebody may keep one as its place, and then it has to stay the
- * same one when it is renamed. Returns HOST_NOT_TAKEN when it takes more than a look.
+ * A name in a directory at hand needs no descriptor to be looked at, and most names are only looked
+ * at. Not so directories: somebody may keep one as its place, and then it has to stay the same one
+ * when it is renamed. Returns HOST_NOT_TAKEN when it takes more than a look.
  */
-static int look_at_name(struct host_node *base, int base_fd, const char *name,
+static int look_at_name(struct host_node *base, int base_fd, const char *rel,
                         struct vfs_lookup *lookup)
 {
     struct host_fs *fs = host_fs_of(&base->node);
+    const char *slash = strrchr(rel, '/');
+    const char *name = slash ? slash + 1 : rel;
+    int fd = directory_at_hand(base, base_fd, rel, slash, lookup);
     struct statx stat;
     int r;
 
-    if (statx(base_fd, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &stat) < 0)
-        return -errno;
-    if (S_ISDIR(stat.stx_mode) || (S_ISLNK(stat.stx_mode) && lookup->follow_last) ||
-        host_stat_device(&stat) != fs->device)
+    if (fd < 0)
         return HOST_NOT_TAKEN;
-    r = host_node_new_lazy(fs, base, name, &stat, &lookup->node);
+    if (statx(fd, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &stat) < 0) {
+        r = -errno;
+        if (slash == NULL || r != -ENOENT || !is_removed(fd))
+            return r;
+        host_cache_forget(fs, fd);
+        return HOST_NOT_TAKEN;
+    }
+    if (host_stat_device(&stat) != fs->device || (S_ISDIR(stat.stx_mode) && !lookup->only_look))
+        return HOST_NOT_TAKEN;
+    if (S_ISLNK(stat.stx_mode) && lookup->follow_last)
+        return follow_name(base, fd, rel, name, lookup);
+    r = host_node_new_lazy(fs, base, rel, &stat, &lookup->node);
     return r < 0 ? r : VFS_LOOKUP_NODE;
 }
 
@@ -249,7 +292,7 @@ int host_lookup(struct vfs_node *base_node, const char *rel, struct vfs_lookup *
         if (r != HOST_NOT_TAKEN)
             return r;
     }
-    if (lookup->open_flags < 0 && strchr(rel, '/') == NULL) {
+    if (lookup->open_flags < 0) {
         r = look_at_name(base, base_fd, rel, lookup);
         if (r != HOST_NOT_TAKEN)
             return r;

@@ -151,8 +151,11 @@ static void destroy(struct vfs_fs *fs)
 {
     struct host_fs *host = container_of(fs, struct host_fs, fs);
 
-    for (size_t i = 0; i < HOST_LINKS; i++)
+    for (size_t i = 0; i < HOST_LINKS; i++) {
         free(host->links[i].prefix);
+        free(host->links[i].target);
+    }
+    host_cache_free(host);
     map_free(&host->verdicts);
     free(host->path);
     free(host);

@@ -97,6 +97,9 @@ struct vfs {
     struct vfs_reading readings[VFS_READINGS];
     unsigned next_reading;
     struct vfs_fs *foreign;
+    struct host_watch *watch; /* of directories of the host, once there is one */
+    unsigned watch_looks;     /* that have been made without */
+    bool watch_failed;
     struct vfs_protected *protected; /* see vfs_protect() */
     size_t protected_count;
     struct pk_identity all_powerful; /* of the kernel itself */
@@ -242,6 +245,9 @@ extern const struct vfs_fs_ops vfs_host_ops;
 
 /* Canonical host path of the root of a host file system, as found when it was made. */
 const char *host_fs_path(const struct vfs_fs *fs);
+
+/* Ends the watch on directories of the host. */
+void host_watch_free(struct vfs *vfs);
 
 static inline bool fs_is_host(const struct vfs_fs *fs)
 {

@@ -93,6 +93,7 @@ void vfs_release(struct vfs *vfs)
     identities_free(vfs);
     vfs_fs_unref(vfs->foreign);
     protected_free(vfs);
+    host_watch_free(vfs);
     free(vfs);
 }
 

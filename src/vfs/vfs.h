@@ -68,6 +68,7 @@ enum vfs_walk_flags {
     VFS_BENEATH = 1 << 4,       /* RESOLVE_BENEATH: -EXDEV when the walk leaves the base */
     VFS_IN_ROOT = 1 << 5,       /* RESOLVE_IN_ROOT: the base is "/" for this walk */
     VFS_NO_XDEV = 1 << 6,       /* RESOLVE_NO_XDEV: -EXDEV at a mount point */
+    VFS_ONLY_LOOK = 1 << 7,     /* the place is asked for attributes at once, and not kept */
 };
 
 struct vfs_walk {

@@ -499,6 +499,7 @@ static int look_up_run(struct walker *walker, size_t start)
     struct vfs_lookup lookup = {
         .actor = walker->walk->actor,
         .follow_last = !last || slash || !(walker->walk->flags & VFS_NOFOLLOW),
+        .only_look = last && (walker->walk->flags & VFS_ONLY_LOOK),
         .open_flags = last && !slash ? open_hint(walker) : -1,
         .opened_fd = -1,
     };
