@@ -394,6 +394,7 @@ static int serve_next(struct trap *trap)
         placement_tick(&trap->placement);
         if (reaper_is_gone(trap))
             atomic_store(&trap->tree_gone, true);
+        watch_serve(trap);
     }
     look_around(trap);
     if (atomic_load(&trap->tree_gone))
@@ -408,6 +409,7 @@ static int serve_next(struct trap *trap)
     if (errno == EINTR || errno == EINVAL) {
         if (reaper_is_gone(trap))
             atomic_store(&trap->tree_gone, true);
+        watch_serve(trap);
         return 1;
     }
     /* The notification went away before we got it, or there is nobody left who could make one. */

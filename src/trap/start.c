@@ -61,9 +61,14 @@ static void on_wake_up(int signal, siginfo_t *info, void *context)
         ((union trap_notice *)info->si_value.sival_ptr)->notif.flags = 1;
 }
 
+/* A descriptor's signal carries no pointer of ours, and comes to the kernel thread alone. */
+static __thread union trap_notice *thread_notice;
+
 static void on_pipe(int signal)
 {
     (void)signal;
+    if (thread_notice)
+        thread_notice->notif.flags = 1;
 }
 
 static void take_signals(struct trap *trap)
@@ -78,6 +83,7 @@ static void take_signals(struct trap *trap)
     pthread_sigmask(SIG_BLOCK, &child, &trap->old_mask);
     sigaction(TRAP_SIGNAL, &action, &trap->old_action);
     sigemptyset(&pipe_action.sa_mask);
+    thread_notice = &trap->notice;
     sigaction(TRAP_PIPE_SIGNAL, &pipe_action, &trap->old_pipe_action);
     trap->signals_taken = true;
 }
@@ -88,6 +94,7 @@ static void give_signals_back(struct trap *trap)
         return;
     sigaction(TRAP_SIGNAL, &trap->old_action, NULL);
     sigaction(TRAP_PIPE_SIGNAL, &trap->old_pipe_action, NULL);
+    thread_notice = NULL;
     pthread_sigmask(SIG_SETMASK, &trap->old_mask, NULL);
 }
 
@@ -180,16 +187,6 @@ static pid_t fork_reaper(struct starting *starting)
     return pid < 0 ? -errno : pid;
 }
 
-/* Reports of the reaper, and its death, interrupt RECV. */
-static void watch_status(const struct trap *trap)
-{
-    struct f_owner_ex owner = {.type = F_OWNER_TID, .pid = trap->kernel_tid};
-
-    fcntl(trap->status_fd, F_SETOWN_EX, &owner);
-    fcntl(trap->status_fd, F_SETSIG, TRAP_PIPE_SIGNAL);
-    fcntl(trap->status_fd, F_SETFL, O_ASYNC);
-}
-
 static int start_reaper(struct starting *starting)
 {
     struct trap *trap = starting->trap;
@@ -209,7 +206,8 @@ static int start_reaper(struct starting *starting)
         return base_fail(starting->error, errno, NULL, "cannot make a pipe");
     trap->status_fd = fds[0];
     status = fds[1];
-    watch_status(trap);
+    /* Reports of the reaper, and its death, interrupt RECV. */
+    watch_interrupts(trap, trap->status_fd);
     fill_plan(starting, theirs, status, proc_fd);
     trap->reaper = fork_reaper(starting);
     if (trap->reaper < 0)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -27,8 +28,9 @@
 #define TRAP_SIGNAL SIGURG
 
 /*
- * Interrupts RECV when the reaper has written or died. A signal of its own: of two that are pending
- * under one number the second is lost, and this one does not carry what TRAP_SIGNAL carries.
+ * Interrupts RECV when the reaper has written or died, or a watched descriptor has something to
+ * read. A signal of its own: of two that are pending under one number the second is lost, and this
+ * one does not carry what TRAP_SIGNAL carries.
  */
 #define TRAP_PIPE_SIGNAL SIGIO
 
@@ -40,6 +42,14 @@
 union trap_notice {
     struct seccomp_notif notif;
     unsigned char room[256];
+};
+
+/* See trap_watch(). Kernel thread only. */
+struct trap_watches {
+    struct pollfd fds[TRAP_WATCHES_MAX]; /* -1: given up, to be swept */
+    void (*ready[TRAP_WATCHES_MAX])(void *user, int fd);
+    void *users[TRAP_WATCHES_MAX];
+    unsigned count;
 };
 
 struct parking;
@@ -66,6 +76,7 @@ struct trap {
     void (*first_changed)(void *user, int wait_status); /* see struct trap_start */
     void *first_changed_user;
 
+    struct trap_watches watches;
     struct placement placement;
     struct starting *starting; /* between trap_begin() and trap_complete() */
 
@@ -196,6 +207,15 @@ int64_t inject_finish(struct trap_call *call, struct pk_answer *answer);
 
 /* Lets such a thread issue its call again. */
 void inject_restart(struct trap_call *call);
+
+/* ---- watch.c ---- */
+
+/* Makes a descriptor interrupt RECV when it gets something to read. Returns 0 or a negative errno.
+ */
+int watch_interrupts(const struct trap *trap, int fd);
+
+/* Calls those whose descriptors have something to read. */
+void watch_serve(struct trap *trap);
 
 /* ---- pending.c: execs between their decision and the loader's request ---- */
 

@@ -157,6 +157,18 @@ int trap_run(struct trap *trap, int *ret_status);
  */
 void trap_stop(struct trap *trap);
 
+/*
+ * Has `ready` called on the kernel thread, between requests of trap_run(), when `fd` (a socket or
+ * pipe, not blocking; borrowed) may have something to read or its other side is gone. It must read
+ * until -EAGAIN: the host tells of arrivals, not of what is left. It may watch and unwatch. Kernel
+ * thread only. Returns 0, -ENOSPC beyond TRAP_WATCHES_MAX, or what fcntl(2) says.
+ */
+#define TRAP_WATCHES_MAX 64
+int trap_watch(struct trap *trap, int fd, void (*ready)(void *user, int fd), void *user);
+
+/* Ends that; the caller closes the descriptor. Kernel thread only. */
+void trap_unwatch(struct trap *trap, int fd);
+
 /* Kills what is left of the tree, reaps it, frees everything. NULL is allowed. */
 void trap_free(struct trap *trap);
 
