@@ -23,6 +23,14 @@ int program_find(struct pk_kernel *kernel, const struct launch_options *options,
                  const struct pk_context *context, struct pk_exec_plan **ret_plan,
                  int *ret_exit_status, struct base_error *error);
 
+struct control_server;
+
+/*
+ * Starts answering requests about a running kernel over the control channel (control/control.h);
+ * the caller frees the server before the trap. Returns 0 or a negative errno.
+ */
+int reports_start(struct pk_kernel *kernel, struct trap *trap, struct control_server **ret_server);
+
 /* The signals that this process ignores. */
 void signals_ignored(sigset_t *ret_ignored);
 

@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "control/control.h"
 #include "launch/launch-internal.h"
 #include "linux/linux.h"
 
@@ -29,6 +30,7 @@ struct run {
     struct vfs *vfs;
     struct launch_layers layers;
     struct trap *trap;
+    struct control_server *control; /* NULL: nobody can ask */
     struct limits_holder limits;
     char loader[PATH_MAX];
     sigset_t ignored; /* signals that the user has ignored, for the guest */
@@ -279,6 +281,7 @@ static void conclude(struct run *run, struct launch_result *result)
 
 static void take_down(struct run *run)
 {
+    control_server_free(run->control);
     trap_free(run->trap);
     if (run->kernel)
         linux_unregister(run->kernel);
@@ -307,6 +310,8 @@ int launch_supervise(const struct launch_options *options, const struct launch_h
         r = start_guest(&run, &result.exit_status);
     if (r == 0) {
         audit_start(&run);
+        /* Another user can have taken the name; the program runs as well when nobody can ask. */
+        reports_start(run.kernel, run.trap, &run.control);
         if (watch->started)
             watch->started(watch->user, run.kernel->root_pid, run.trap);
         r = trap_run(run.trap, &result.wait_status);

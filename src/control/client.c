@@ -1,0 +1,140 @@
+/*
+ * The asking side of the control channel.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "control/control-internal.h"
+
+#define PATIENCE_MS 10000
+
+static uid_t owner_of(int fd)
+{
+    struct ucred peer = {.uid = (uid_t)-1};
+    socklen_t size = sizeof(peer);
+
+    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    return peer.uid;
+}
+
+int control_connect(pid_t kernel, int *ret_fd, struct base_error *error)
+{
+    struct sockaddr_un address;
+    socklen_t length = control_address(kernel, &address);
+    cleanup_close int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    uid_t owner;
+
+    if (fd < 0)
+        return base_fail(error, errno, NULL, "cannot make a socket: %s", strerror(errno));
+    if (connect(fd, (struct sockaddr *)&address, length) < 0)
+        return base_fail(error, ESRCH, "list the running kernels with: cerebro ps",
+                         "there is no process kernel %d that answers", kernel);
+    /* Another user can have taken the name, to be asked in its place. */
+    owner = owner_of(fd);
+    if (owner != geteuid() && owner != 0 && geteuid() != 0)
+        return base_fail(error, EPERM, "ask as that user, or as root",
+                         "process kernel %d belongs to another user", kernel);
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+static int send_request(int fd, const char *request)
+{
+    struct control_header header = {.magic = CONTROL_MAGIC, .length = (uint32_t)strlen(request)};
+    struct iovec parts[2] = {{&header, sizeof(header)}, {(void *)request, header.length}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+
+    if (header.length > CONTROL_REQUEST_MAX)
+        return -EMSGSIZE;
+    return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+struct reply {
+    struct control_header header;
+    char text[CONTROL_INLINE_MAX + 1];
+    int memfd;
+};
+
+static int take_descriptor(struct msghdr *message)
+{
+    struct cmsghdr *part = CMSG_FIRSTHDR(message);
+    int fd = -1;
+
+    if (part && part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS &&
+        part->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(&fd, CMSG_DATA(part), sizeof(int));
+    return fd;
+}
+
+static int receive(int fd, struct reply *reply)
+{
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    struct iovec parts[2] = {{&reply->header, sizeof(reply->header)},
+                             {reply->text, CONTROL_INLINE_MAX}};
+    struct msghdr message = {.msg_iov = parts,
+                             .msg_iovlen = 2,
+                             .msg_control = control.room,
+                             .msg_controllen = sizeof(control.room)};
+    ssize_t length;
+
+    if (poll(&wait, 1, PATIENCE_MS) <= 0)
+        return -ETIMEDOUT;
+    length = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    if (length < 0)
+        return -errno;
+    reply->memfd = length > 0 ? take_descriptor(&message) : -1;
+    if (length == 0)
+        return -ECONNRESET;
+    if ((size_t)length < sizeof(reply->header) || reply->header.magic != CONTROL_MAGIC)
+        return -EPROTO;
+    length -= (ssize_t)sizeof(reply->header);
+    if (!reply->header.in_memfd && (size_t)length != reply->header.length)
+        return -EPROTO;
+    reply->text[length] = '\0';
+    return 0;
+}
+
+static int read_memfd(int memfd, size_t length, struct strbuf *text)
+{
+    cleanup_free char *bytes = malloc(length + 1);
+    int r;
+
+    if (bytes == NULL)
+        return -ENOMEM;
+    r = memfd < 0 ? -EPROTO : io_read_all(memfd, bytes, length);
+    if (r == 0)
+        strbuf_add(text, bytes, length);
+    return r;
+}
+
+int control_ask(int fd, const char *request, struct strbuf *ret_answer, struct base_error *error)
+{
+    struct reply reply = {.memfd = -1};
+    int r = send_request(fd, request);
+
+    if (r == 0)
+        r = receive(fd, &reply);
+    if (r == 0 && reply.header.error)
+        r = base_fail(error, reply.header.error, NULL, "%s",
+                      reply.text[0] ? reply.text : strerror(-reply.header.error));
+    else if (r == 0 && reply.header.in_memfd)
+        r = read_memfd(reply.memfd, reply.header.length, ret_answer);
+    else if (r == 0)
+        strbuf_add(ret_answer, reply.text, reply.header.length);
+    base_close(reply.memfd);
+    if (r == 0)
+        r = strbuf_status(ret_answer);
+    if (r < 0 && !(error && error->code))
+        base_fail(error, r, "it may be ending, or from another version of Cerebro",
+                  "the process kernel did not answer '%s': %s", request, strerror(-r));
+    return r;
+}

@@ -1,0 +1,109 @@
+/*
+ * What a running kernel tells about itself over the control channel.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "abi/syscalls.h"
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "control/control.h"
+#include "launch/launch-internal.h"
+
+static void add_calls(struct strbuf *out, const struct pk_stats *stats)
+{
+    bool first = true;
+
+    for (int nr = 0; nr < PK_NR_LIMIT; nr++) {
+        const struct pk_call_stats *call = &stats->calls[nr];
+        const struct abi_syscall *line = abi_syscall_by_nr(nr);
+
+        if (call->count == 0)
+            continue;
+        strbuf_addf(out,
+                    "%s{\"nr\":%d,\"name\":\"%s\",\"count\":%" PRIu64 ",\"errors\":%" PRIu64
+                    ",\"total_ns\":%" PRIu64 ",\"max_ns\":%" PRIu64 "}",
+                    first ? "" : ",", nr, line ? line->name : "?", call->count, call->errors,
+                    call->total_ns, call->max_ns);
+        first = false;
+    }
+}
+
+/* Threads that have ended are swept from the table only now and then. */
+static unsigned count_tasks(struct pk_kernel *kernel)
+{
+    struct map_slot *slot;
+    size_t cursor = 0;
+    unsigned count = 0;
+
+    while ((slot = map_next(&kernel->processes, &cursor))) {
+        const struct pk_process *process = slot->value;
+
+        count += kill(process->pid, 0) == 0 || errno == EPERM;
+    }
+    return count;
+}
+
+static int tell_stats(void *user, const char *argument, struct strbuf *out)
+{
+    struct pk_kernel *kernel = user;
+    const struct pk_stats *stats = &kernel->stats;
+
+    (void)argument;
+    strbuf_add_string(out, "{\"name\":\"");
+    strbuf_add_json(out, kernel->config.name);
+    strbuf_addf(out,
+                "\",\"kernel\":%d,\"guest\":%d,\"uptime_ns\":%" PRIu64 ",\"processes_seen\":%u,"
+                "\"syscalls_intercepted\":%" PRIu64 ",\"descriptors_handed\":%" PRIu64
+                ",\"execs\":%" PRIu64 ",\"denials\":%" PRIu64 ",\"deferred\":%" PRIu64
+                ",\"cancelled\":%" PRIu64 ",\"unknown_calls\":%" PRIu64
+                ",\"times_measured\":%s,\"calls\":[",
+                getpid(), kernel->root_pid, io_now_ns() - kernel->started_ns, count_tasks(kernel),
+                stats->syscalls_intercepted, stats->descriptors_handed, stats->execs,
+                stats->denials, stats->deferred, stats->cancelled, stats->unknown_calls,
+                kernel->config.stats ? "true" : "false");
+    add_calls(out, stats);
+    strbuf_add_string(out, "]}");
+    return 0;
+}
+
+/* Measuring costs two looks at the clock for each call, so it is off until somebody looks. */
+static int measure(void *user, const char *argument, struct strbuf *out)
+{
+    struct pk_kernel *kernel = user;
+
+    (void)argument;
+    kernel->config.stats = true;
+    strbuf_add_string(out, "{}");
+    return 0;
+}
+
+static int watch(void *user, int fd, void (*ready)(void *ready_user, int fd), void *ready_user)
+{
+    return trap_watch(user, fd, ready, ready_user);
+}
+
+static void unwatch(void *user, int fd)
+{
+    trap_unwatch(user, fd);
+}
+
+int reports_start(struct pk_kernel *kernel, struct trap *trap, struct control_server **ret_server)
+{
+    struct control_loop loop = {.watch = watch, .unwatch = unwatch, .user = trap};
+    struct control_server *server;
+    int r = control_server_new(&loop, &server);
+
+    if (r < 0)
+        return r;
+    r = control_server_add(server, "stats", tell_stats, kernel);
+    if (r == 0)
+        r = control_server_add(server, "measure", measure, kernel);
+    if (r < 0)
+        control_server_free(server);
+    else
+        *ret_server = server;
+    return r;
+}
