@@ -436,6 +436,7 @@ int overlay_remove_upper(struct overlay_node *parent, const char *name, struct o
             return r;
         return fs->upper->ops->unlink(parent->upper, name, true, &fs->kernel);
     }
+    overlay_lose_name(node);
     r = fs->upper->ops->stat(node->upper, &stat);
     if (r == 0)
         r = fs->upper->ops->unlink(parent->upper, name, false, &fs->kernel);
@@ -447,6 +448,7 @@ int overlay_remove_upper(struct overlay_node *parent, const char *name, struct o
 void overlay_forget(struct overlay_node *node)
 {
     overlay_unhash(overlay_fs_of(node), node);
+    overlay_orphaned(node);
     if (!node->upper || node->base.type == S_IFDIR)
         node->removed = true;
 }

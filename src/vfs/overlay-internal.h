@@ -4,6 +4,7 @@
  *   overlay.c          the file system, nodes and their tables, what only reads
  *   overlay-lookup.c   the path walk through both
  *   overlay-open.c     opening
+ *   overlay-held.c     files that the guest may have open
  *   overlay-tree.c     what is in the upper, as a tree in memory
  *   overlay-upper.c    acting on the upper; what a host directory cannot hold is recorded there
  *   overlay-copy.c     copy-up
@@ -96,6 +97,7 @@ struct overlay_held {
     struct overlay_node *node; /* reference; NULL: free */
     dev_t device;              /* identity of the descriptor */
     ino_t inode;
+    bool orphan; /* its file in the upper has no name any more */
 };
 
 struct overlay_listing {
@@ -120,6 +122,8 @@ struct overlay_fs {
     unsigned recent_next;
     struct overlay_held held[OVERLAY_HELD]; /* host upper only */
     unsigned held_next;
+    unsigned orphan_count; /* in `held` */
+    unsigned orphan_cursor;
     uint64_t temporaries;
     struct overlay_listing listing;
     struct pk_identity all_powerful;
@@ -175,12 +179,20 @@ int overlay_owned_by(struct overlay_node *node, const struct vfs_actor *actor);
 struct overlay_origin overlay_shown(struct overlay_fs *fs, const struct overlay_dir *dir,
                                     ino_t inode);
 
+/* ---- overlay-held.c ---- */
+
 /* Keeps the node of an upper file known while a guest may hold it open. */
 void overlay_keep(struct overlay_node *node);
 /* The same for a host upper, for as long as the file is among the last ones opened. */
 int overlay_hold(struct overlay_node *node, const struct stat *stat);
 /* Lets go of kept nodes whose file has no name and no descriptor any more. */
 void overlay_sweep(struct overlay_fs *fs);
+/* A name of the node's upper file is about to go: the file is to be found without it. */
+void overlay_lose_name(struct overlay_node *node);
+/* A name of the node's upper file is gone; when it was the last, overlay_sweep() looks at it. */
+void overlay_orphaned(struct overlay_node *node);
+/* Lets go of all. */
+void overlay_let_go(struct overlay_fs *fs);
 
 static inline bool overlay_can(const struct vfs_actor *actor, unsigned capability)
 {

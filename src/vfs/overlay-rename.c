@@ -196,6 +196,8 @@ static int move_upper(struct overlay_fs *fs, struct side *old, struct side *new,
     bool exchange = flags & RENAME_EXCHANGE;
     int r = exchange ? 0 : clear_target(fs, new, is_directory(old->node));
 
+    if (new->node)
+        overlay_lose_name(new->node);
     if (r == 0)
         r = fs->upper->ops->rename(old->parent->upper, old->name, new->parent->upper, new->name,
                                    flags & RENAME_EXCHANGE, &fs->kernel);

@@ -10,8 +10,6 @@
 
 #include "base/cleanup.h"
 
-#define SWEEP_STEPS 4 /* kept nodes looked at with every change of names */
-
 char *overlay_join(const char *path, const char *name)
 {
     size_t head = strlen(path);
@@ -233,30 +231,6 @@ int overlay_node_dir(struct overlay_fs *fs, struct overlay_dir *dir, struct vfs_
     return 0;
 }
 
-static void drop_held(struct overlay_fs *fs, struct overlay_held *slot)
-{
-    if (!slot->node)
-        return;
-    vfs_forget_identity(fs->base.vfs, slot->device, slot->inode);
-    vfs_node_unref(&slot->node->base);
-    slot->node = NULL;
-}
-
-/* The file system goes: what it holds of its own nodes goes first. */
-static void let_go(struct overlay_fs *fs)
-{
-    struct map_slot *slot;
-    size_t cursor = 0;
-
-    while ((slot = map_next(&fs->kept, &cursor)))
-        vfs_node_unref(slot->value);
-    map_free(&fs->kept);
-    for (size_t i = 0; i < OVERLAY_HELD; i++)
-        drop_held(fs, &fs->held[i]);
-    for (size_t i = 0; i < OVERLAY_RECENT; i++)
-        vfs_node_unref(fs->recent[i] ? &fs->recent[i]->base : NULL);
-}
-
 static void overlay_node_hold(struct vfs_node *base)
 {
     struct overlay_node *node = overlay_of(base);
@@ -271,8 +245,12 @@ static void overlay_release(struct vfs_node *base)
     struct overlay_node *node = overlay_of(base);
     struct overlay_fs *fs = overlay_fs_of(node);
 
-    if (base == fs->base.root)
-        let_go(fs);
+    if (base == fs->base.root) {
+        /* The file system goes: what it holds of its own nodes goes first. */
+        overlay_let_go(fs);
+        for (size_t i = 0; i < OVERLAY_RECENT; i++)
+            vfs_node_unref(fs->recent[i] ? &fs->recent[i]->base : NULL);
+    }
     if (fs->listing.node == node)
         overlay_listing_drop(fs);
     overlay_unhash(fs, node);
@@ -302,81 +280,6 @@ static void overlay_destroy(struct vfs_fs *base)
     vfs_fs_unref(fs->upper);
     vfs_fs_unref(fs->lower);
     free(fs);
-}
-
-/* ---- files that the guest may have open ---- */
-
-/*
- * The VFS finds the node of an open memory file by the identity of its memfd, without holding it.
- * So it has to live as long as the file of the upper does.
- */
-void overlay_keep(struct overlay_node *node)
-{
-    struct overlay_fs *fs = overlay_fs_of(node);
-
-    if (node->kept || !node->upper || !fs->memory)
-        return;
-    if (map_set(&fs->kept, upper_key(node->upper), node) < 0)
-        return;
-    node->kept = true;
-    vfs_node_ref(&node->base);
-}
-
-/*
- * The node's O_PATH descriptor keeps the inode number from being used again meanwhile. A file that
- * falls out of the list is found by its host path, as long as it shows its own inode number.
- */
-int overlay_hold(struct overlay_node *node, const struct stat *stat)
-{
-    bool is_origin = stat->st_ino == node->shown.inode && stat->st_dev == node->shown.device;
-    struct overlay_fs *fs = overlay_fs_of(node);
-    struct overlay_held *slot;
-    int r;
-
-    for (size_t i = 0; i < OVERLAY_HELD && !is_origin; i++) {
-        slot = &fs->held[i];
-        if (slot->node && slot->inode == stat->st_ino && slot->device == stat->st_dev)
-            return vfs_register_identity(fs->base.vfs, stat->st_dev, stat->st_ino,
-                                         &slot->node->base);
-    }
-    r = (is_origin ? vfs_register_origin : vfs_register_identity)(fs->base.vfs, stat->st_dev,
-                                                                  stat->st_ino, &node->base);
-    if (r < 0)
-        return r;
-    slot = &fs->held[fs->held_next++ % OVERLAY_HELD];
-    drop_held(fs, slot);
-    *slot = (struct overlay_held){.node = node, .device = stat->st_dev, .inode = stat->st_ino};
-    vfs_node_ref(&node->base);
-    return 0;
-}
-
-/*
- * The memory file system itself finds out who has a nameless file open, and lets go of it. A
- * reference count of one says that only we are left.
- */
-static bool is_done(struct overlay_fs *fs, const struct overlay_node *node)
-{
-    struct statx stat;
-
-    return node->base.refs == 1 && node->upper->refs == 1 &&
-           fs->upper->ops->stat(node->upper, &stat) == 0 && stat.stx_nlink == 0;
-}
-
-void overlay_sweep(struct overlay_fs *fs)
-{
-    for (int step = 0; step < SWEEP_STEPS && fs->kept.count; step++) {
-        struct map_slot *slot = map_next(&fs->kept, &fs->kept_cursor);
-        struct overlay_node *node = slot ? slot->value : NULL;
-
-        if (!slot) {
-            fs->kept_cursor = 0;
-            return;
-        }
-        if (!is_done(fs, node))
-            continue;
-        map_remove(&fs->kept, upper_key(node->upper));
-        vfs_node_unref(&node->base);
-    }
 }
 
 /* ---- attributes ---- */

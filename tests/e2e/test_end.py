@@ -400,6 +400,56 @@ def test_full_disk(work: Path, is_root: bool) -> None:
     assert lines[2:] == ["fits", "60000"], str(got)
 
 
+REUSE = """
+import os
+def fill(name):
+    with open(name, "wb") as file:
+        file.write(bytes(700000))
+for way in ("remove", "replace", "truncate", "last of two names", "while it is open"):
+    fill("/data/a")
+    if way == "remove":
+        os.unlink("/data/a")
+    elif way == "replace":
+        open("/data/b", "w").close()
+        os.rename("/data/b", "/data/a")
+    elif way == "truncate":
+        os.close(os.open("/data/a", os.O_WRONLY | os.O_TRUNC))
+    elif way == "last of two names":
+        os.link("/data/a", "/data/c")
+        os.unlink("/data/a")
+        os.unlink("/data/c")
+    else:
+        file = open("/data/a", "r+b")
+        os.unlink("/data/a")
+        file.seek(600000)
+        file.write(b"there")
+        file.seek(600000)
+        os.fchmod(file.fileno(), 0o640)
+        assert file.read(5) == b"there" and os.fstat(file.fileno()).st_mode & 0o777 == 0o640
+        file.close()
+    fill("/data/next")
+    os.unlink("/data/next")
+    print(way)
+"""
+
+
+def test_space_of_removed_files_comes_back(work: Path, is_root: bool) -> None:
+    """On a disk with room for one of the files, not for two, in a layer that is kept."""
+    unshare = ["unshare", "-m"]
+    if not is_root or run_host([*unshare, "true"]).status != 0:
+        pytest.skip("only root can make a small disk")
+    (work / "reuse.py").write_text(REUSE)
+    setup = ("set -e; mkdir disk; mount -t tmpfs -o size=1m none disk; mkdir disk/upper disk/upper/data; "
+             'exec "$@"')
+    words = run_argv(["/usr/bin/python3", work / "reuse.py"],
+                     ["--overlay", "disk/upper", "--bind", f"{work / 'reuse.py'}:ro"])
+    got = run_host([*unshare, "sh", "-c", setup, "sh", *words], cwd=work)
+    if "mount: " in got.err:
+        pytest.skip(got.err.strip())
+    assert got.ok().out.splitlines() == ["remove", "replace", "truncate",
+                                         "last of two names", "while it is open"], str(got)
+
+
 def test_arguments_at_the_hosts_limits() -> None:
     """What fits a native exec fits through Cerebro, too: one long string, many, much in all."""
     code = "import sys; print(len(sys.argv) - 1, sum(map(len, sys.argv[1:])))"
