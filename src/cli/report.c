@@ -223,6 +223,8 @@ static const char *breach_text(const struct launch_breach *breach)
                  {"cpu", "processes ended by SIGXCPU"},
                  {"fsize", "writes refused or ended by SIGXFSZ"}};
 
+    if (breach->evidence == LAUNCH_SEEN)
+        return "no cgroup here, but it was seen to be full, times";
     for (size_t i = 0; i < array_length(texts); i++)
         if (strcmp(texts[i].name, breach->name) == 0)
             return texts[i].text;
@@ -236,20 +238,32 @@ static void print_breaches(const struct launch_result *result)
         char limit[32];
 
         format_limit(breach, limit);
-        fprintf(stderr,
-                "cerebro: limit reached: %s %s (%s: %" PRIu64 "); to allow more: --limit %s=N\n",
-                breach->name, limit, breach_text(breach), breach->times, breach->name);
+        if (breach->evidence == LAUNCH_SUSPECTED)
+            fprintf(stderr,
+                    "cerebro: limit perhaps reached: %s %s (how the program ended looks like it; "
+                    "without a cgroup nobody counts); to allow more: --limit %s=N\n",
+                    breach->name, limit, breach->name);
+        else
+            fprintf(stderr,
+                    "cerebro: limit reached: %s %s (%s: %" PRIu64
+                    "); to allow more: --limit %s=N\n",
+                    breach->name, limit, breach_text(breach), breach->times, breach->name);
     }
 }
 
 static void add_breaches_json(struct strbuf *out, const struct launch_result *result)
 {
+    static const char *const evidence[] = {
+        [LAUNCH_COUNTED] = "counted", [LAUNCH_SEEN] = "seen", [LAUNCH_SUSPECTED] = "suspected"};
+
     strbuf_add_string(out, ",\"limits_reached\":[");
     for (unsigned i = 0; i < result->breach_count; i++) {
         const struct launch_breach *breach = &result->breaches[i];
 
-        strbuf_addf(out, "%s{\"name\":\"%s\",\"limit\":%" PRIu64 ",\"times\":%" PRIu64 "}",
-                    i ? "," : "", breach->name, breach->limit, breach->times);
+        strbuf_addf(
+            out,
+            "%s{\"name\":\"%s\",\"limit\":%" PRIu64 ",\"times\":%" PRIu64 ",\"evidence\":\"%s\"}",
+            i ? "," : "", breach->name, breach->limit, breach->times, evidence[breach->evidence]);
     }
     strbuf_add_string(out, "]");
 }

@@ -42,15 +42,32 @@ static uint64_t ended_by(int wait_status, int number)
     return WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 128 + number;
 }
 
-static void add(struct launch_result *result, const char *name, uint64_t limit, uint64_t times)
+static void add_evidence(struct launch_result *result, enum launch_evidence evidence,
+                         const char *name, uint64_t limit, uint64_t times)
 {
     struct launch_breach *breach = &result->breaches[result->breach_count];
 
     if (limit == 0 || times == 0)
         return;
-    *breach = (struct launch_breach){.limit = limit, .times = times};
+    *breach = (struct launch_breach){.evidence = evidence, .limit = limit, .times = times};
     snprintf(breach->name, sizeof(breach->name), "%s", name);
     result->breach_count++;
+}
+
+static void add(struct launch_result *result, const char *name, uint64_t limit, uint64_t times)
+{
+    add_evidence(result, LAUNCH_COUNTED, name, limit, times);
+}
+
+/* How a program ends that does not expect to get no memory. */
+static bool ended_badly(int wait_status)
+{
+    static const int signals[] = {SIGKILL, SIGSEGV, SIGABRT, SIGBUS, SIGTRAP, SIGILL};
+
+    for (size_t i = 0; i < array_length(signals); i++)
+        if (ended_by(wait_status, signals[i]))
+            return true;
+    return false;
 }
 
 void limits_find_breaches(const struct limits_holder *holder, const struct pk_stats *stats,
@@ -68,6 +85,10 @@ void limits_find_breaches(const struct limits_holder *holder, const struct pk_st
             read_counter(memory, "memory.oom_control", "oom_kill"));
     add(result, "pids", limits->pids,
         read_counter(unified, "pids.events", "max") + read_counter(pids, "pids.events", "max"));
+    if (holder->seen_full)
+        add_evidence(result, LAUNCH_SEEN, "pids", limits->pids, *holder->seen_full);
+    if (holder->data_limit && ended_badly(status))
+        add_evidence(result, LAUNCH_SUSPECTED, "memory", limits->memory, 1);
     add(result, "files", limits->open_files, stats->too_many_files);
     add(result, "cpu", limits->cpu_seconds, ended_by(status, SIGXCPU));
     add(result, "fsize", limits->file_size, stats->too_large_files + ended_by(status, SIGXFSZ));

@@ -41,6 +41,11 @@ struct limits_holder {
     uint64_t data_limit;
     struct pk_limits limits;
     struct rlimit open_files; /* as the user had it; ours is raised */
+    /*
+     * How often the number of processes was seen at its limit; shared with the reaper, which looks
+     * because the host counts nowhere what it refuses. NULL: a cgroup counts.
+     */
+    _Atomic unsigned *seen_full;
 };
 
 /*
@@ -56,6 +61,12 @@ int limits_prepare(const struct pk_limits *limits, struct limits_holder *holder,
  */
 int limits_enter(void *user);
 
+/* Looks whether the tree has as many processes as it may; fits trap_start.look. */
+void limits_look(void *user, bool ended);
+
+/* How often: an interval in which a program that was refused a process has not given up yet. */
+#define LIMITS_LOOK_MS 100
+
 /* Removes the cgroups; the guest must be gone. Async-signal-safe. */
 void limits_release(struct limits_holder *holder);
 
@@ -67,8 +78,8 @@ void limits_forget(pid_t supervisor);
 
 /*
  * Finds out which limits the tree ran into: from the cgroups' counters, from what was answered, and
- * from how the first process ended. Without a cgroup a breach of memory or pids is not noticed: the
- * host counts them nowhere.
+ * from how the first process ended. Without a cgroup the host counts nowhere what it refuses: then
+ * pids is looked at now and then, and memory can only be suspected.
  */
 void limits_find_breaches(const struct limits_holder *holder, const struct pk_stats *stats,
                           struct launch_result *result);

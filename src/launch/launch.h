@@ -59,8 +59,15 @@ struct launch_options {
     int protected_fd;        /* borrowed */
 };
 
+enum launch_evidence {
+    LAUNCH_COUNTED,   /* so many times */
+    LAUNCH_SEEN,      /* no cgroup: the tree was seen at its limit so many times */
+    LAUNCH_SUSPECTED, /* no cgroup: the program's end looks like it */
+};
+
 /* A limit that the program ran into. */
 struct launch_breach {
+    enum launch_evidence evidence;
     char name[8];   /* as --limit names it */
     uint64_t limit; /* in its unit: bytes, seconds or a number */
     uint64_t times; /* how often */

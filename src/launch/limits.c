@@ -7,12 +7,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -241,7 +244,39 @@ static int hold_pids(const struct pk_limits *limits, struct limits_holder *holde
                          "mount a cgroup hierarchy with the pids controller, or run as a user",
                          "the host cannot limit the number of root's processes");
     holder->process_limit = threads_of_user() + limits->pids;
+    holder->seen_full = mmap(NULL, sizeof(*holder->seen_full), PROT_READ | PROT_WRITE,
+                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (holder->seen_full == MAP_FAILED)
+        holder->seen_full = NULL; /* the limit holds, only nobody is told */
     return 0;
+}
+
+/*
+ * Tries to make a process with a number that is taken: the host refuses that, but only after it has
+ * looked at the limit. Nothing is made, so nothing is in the way of the guests.
+ */
+static bool is_full(uint64_t process_limit)
+{
+    pid_t taken = 1;
+    struct clone_args arguments = {
+        .exit_signal = SIGCHLD, .set_tid = (uintptr_t)&taken, .set_tid_size = 1};
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NPROC, &limit) < 0)
+        return false;
+    limit.rlim_cur = process_limit;
+    if (limit.rlim_cur > limit.rlim_max || setrlimit(RLIMIT_NPROC, &limit) < 0)
+        return false;
+    return syscall(SYS_clone3, &arguments, sizeof(arguments)) < 0 && errno == EAGAIN;
+}
+
+void limits_look(void *user, bool ended)
+{
+    const struct limits_holder *holder = user;
+
+    /* Who has just ended made room for one. */
+    if (holder->seen_full && is_full(holder->process_limit - ended))
+        (*holder->seen_full)++;
 }
 
 static int hold_memory(const struct pk_limits *limits, struct limits_holder *holder)
@@ -324,6 +359,9 @@ int limits_enter(void *user)
 
 void limits_release(struct limits_holder *holder)
 {
+    if (holder->seen_full)
+        munmap((void *)holder->seen_full, sizeof(*holder->seen_full));
+    holder->seen_full = NULL;
     for (size_t i = 0; i < array_length(holder->cgroups); i++)
         if (holder->cgroups[i][0]) {
             rmdir(holder->cgroups[i]);

@@ -207,6 +207,8 @@ static int begin_guest(struct run *run, pid_t process_group, const struct launch
                                .wait_for_all = run->options->wait_for_all,
                                .prepare = limits_enter,
                                .clean_up = limits_clean_up,
+                               .look = run->limits.seen_full ? limits_look : NULL,
+                               .look_every_ms = LIMITS_LOOK_MS,
                                .prepare_user = &run->limits,
                                .first_changed = watch->changed,
                                .first_changed_user = watch->user};

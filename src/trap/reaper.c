@@ -119,6 +119,21 @@ static bool reap(const struct child_plan *plan, pid_t first, bool *first_ended)
     return pid == 0;
 }
 
+/* Returns the signal, or -1 when it is time to look. */
+static int wait_for_signal(const struct trap_start *start, const sigset_t *signals)
+{
+    struct timespec interval = {.tv_sec = start->look_every_ms / 1000,
+                                .tv_nsec = start->look_every_ms % 1000 * 1000000L};
+
+    return start->look ? sigtimedwait(signals, NULL, &interval) : sigwaitinfo(signals, NULL);
+}
+
+static void look(const struct trap_start *start, bool ended)
+{
+    if (start->look)
+        start->look(start->prepare_user, ended);
+}
+
 static void reap_to_the_end(const struct child_plan *plan, pid_t first)
 {
     bool first_ended = false;
@@ -128,10 +143,13 @@ static void reap_to_the_end(const struct child_plan *plan, pid_t first)
     sigaddset(&signals, SIGCHLD);
     sigaddset(&signals, TRAP_SIGNAL);
     while (reap(plan, first, &first_ended)) {
-        if (first_ended && !plan->start->wait_for_all)
+        if (first_ended && !plan->start->wait_for_all) {
+            look(plan->start, true);
             return;
-        if (getppid() != plan->supervisor || sigwaitinfo(&signals, NULL) == TRAP_SIGNAL)
+        }
+        if (getppid() != plan->supervisor || wait_for_signal(plan->start, &signals) == TRAP_SIGNAL)
             break;
+        look(plan->start, false);
     }
     if (first_ended)
         return;

@@ -113,6 +113,13 @@ struct trap_start {
      * outlives processes (cgroups). Same user pointer, as it was at the start; may be NULL.
      */
     void (*clean_up)(void *user);
+    /*
+     * Called in the reaper every `look_every_ms` while guests live, and once more when the first
+     * process has ended and the others are about to be killed (`ended`). Async-signal-safe work
+     * only. Same user pointer; may be NULL.
+     */
+    void (*look)(void *user, bool ended);
+    unsigned look_every_ms;
     void *prepare_user;
     /*
      * Told with its wait status when the first process stops or continues (job control) and when

@@ -169,7 +169,32 @@ def test_pids_breach() -> None:
     skip_without_means(got.err)
     if has_groups():
         assert " 50 (new processes refused: " in reached("pids", got)
+    else:
+        assert " 50 (no cgroup here, but it was seen to be full, times: " in reached("pids", got)
     assert "fork: " in got.err  # bash was told, whatever held the limit
+
+
+def test_pids_breach_at_the_very_end() -> None:
+    """The program gives up at once, with all of its processes still there."""
+    script = ("import os, time\ntry:\n    while True:\n        if os.fork() == 0:\n"
+              "            time.sleep(30)\nexcept OSError as error:\n    os._exit(error.errno)")
+    got = run("/usr/bin/python3", "-c", script, options=["--limit", "pids=20"], timeout=40)
+    skip_without_means(got.err)
+    assert got.status == 11, str(got)
+    reached("pids", got)
+
+
+def test_death_for_want_of_memory() -> None:
+    code = ("import os\ntry: block = bytearray(1 << 30)\nexcept MemoryError: pass\n"
+            "import resource\nresource.setrlimit(resource.RLIMIT_CORE, (0, 0))\nos.abort()")
+    got = run("/usr/bin/python3", "-c", code, options=["--limit", "memory=128M"])
+    skip_without_means(got.err)
+    if has_groups():
+        reached("memory", got)
+    else:
+        assert got.status == 134 and "cerebro: limit perhaps reached: memory 128M (" in got.err, str(got)
+        assert "; to allow more: --limit memory=N\n" in got.err
+    assert "perhaps" not in run("/usr/bin/python3", "-c", code).err
 
 
 def test_pids_of_other_runs_do_not_count() -> None:
@@ -232,5 +257,6 @@ def test_breaches_in_json_and_not_when_quiet() -> None:
     script = "ulimit -c 0; exec head -c 3M /dev/zero >/tmp/x"
     got = sh(script, options=["--limit", "fsize=1M", "--json"])
     report = json.loads(got.err.splitlines()[-1])
-    assert report["limits_reached"] == [{"name": "fsize", "limit": 1 << 20, "times": 1}]
+    assert report["limits_reached"] == [{"name": "fsize", "limit": 1 << 20, "times": 1,
+                                         "evidence": "counted"}]
     assert sh(script, options=["--limit", "fsize=1M", "--quiet"]).err == ""
