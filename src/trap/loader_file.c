@@ -2,6 +2,7 @@
  * The loader on the host: its path must be the one that is written inside it. A tree that was moved
  * or copied after the build gets a private copy with the right path.
  */
+#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -19,6 +22,13 @@
 /* The loader is two pages and some section headers; anything else is not ours. */
 #define LOADER_FILE_MAX (256 * 1024)
 #define LOADER_NAME     "loader"
+
+/* What mkdtemp() makes of PRIVATE_PREFIX "XXXXXX". */
+#define PRIVATE_PREFIX "cerebro-"
+#define PRIVATE_LENGTH (sizeof(PRIVATE_PREFIX) - 1 + 6)
+
+/* A younger one may not have been locked yet. */
+#define STALE_SECONDS 5
 
 /* A loader file in memory. */
 struct image {
@@ -106,6 +116,46 @@ static int open_executable(const char *path, int *ret_fd)
     return 0;
 }
 
+/* True when nobody uses the copy in this directory, and nothing but a copy can be in it. */
+static bool is_unused(int directory)
+{
+    cleanup_close int fd = openat(directory, LOADER_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat stat;
+
+    if (fd < 0)
+        return errno == ENOENT;
+    return fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode) && (stat.st_mode & 0777) == 0500 &&
+           flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+static void remove_if_stale(int parent, const char *name)
+{
+    cleanup_close int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat stat;
+
+    if (fd < 0 || fstat(fd, &stat) < 0 || stat.st_uid != geteuid() ||
+        (stat.st_mode & 0777) != 0700 || time(NULL) - stat.st_ctime < STALE_SECONDS ||
+        !is_unused(fd))
+        return;
+    unlinkat(fd, LOADER_NAME, 0);
+    unlinkat(parent, name, AT_REMOVEDIR); /* fails where something else is in it, too */
+}
+
+/*
+ * Removes the copies of runs that were killed so completely, with their reaper, that nobody was
+ * left to do it. A copy in use is locked, and the host takes the lock away with the process.
+ */
+static void remove_stale_below(const char *parent)
+{
+    cleanup_dir DIR *directory = opendir(parent);
+    struct dirent *entry;
+
+    while (directory && (entry = readdir(directory)))
+        if (strncmp(entry->d_name, PRIVATE_PREFIX, sizeof(PRIVATE_PREFIX) - 1) == 0 &&
+            strlen(entry->d_name) == PRIVATE_LENGTH)
+            remove_if_stale(dirfd(directory), entry->d_name);
+}
+
 void loader_file_remove(const char *path, const char *directory)
 {
     if (directory == NULL)
@@ -125,7 +175,8 @@ static int copy_below(struct trap *trap, struct image *image, off_t offset, cons
     char *text = (char *)image->bytes + offset + LOADER_SLASHES;
     int r;
 
-    if (asprintf(&directory, "%s/cerebro-XXXXXX", parent) < 0)
+    remove_stale_below(parent);
+    if (asprintf(&directory, "%s/" PRIVATE_PREFIX "XXXXXX", parent) < 0)
         return -ENOMEM;
     if (strlen(directory) + sizeof(LOADER_NAME) + 1 > LOADER_PATH_SIZE)
         return -ENAMETOOLONG;
@@ -140,6 +191,8 @@ static int copy_below(struct trap *trap, struct image *image, off_t offset, cons
     r = write_private(image, path);
     if (r == 0)
         r = open_executable(path, &trap->loader_fd);
+    if (r == 0)
+        flock(trap->loader_fd, LOCK_EX | LOCK_NB); /* where there are no locks nobody tidies up */
     if (r < 0) {
         loader_file_remove(path, directory);
         return r;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -537,6 +538,63 @@ def test_signal_while_waiting_for_all() -> None:
     send(supervisor.pid, signal.SIGTERM)
     finish(process, [])
     assert process.returncode == 3
+
+
+# ---- a tree that was moved has private copies of the loader ----
+
+@pytest.fixture
+def moved(work: Path) -> Path:
+    built = Path(CEREBRO).resolve().parents[2]
+    for name in ("src/cli/cerebro", "src/trap/cerebro-loader"):
+        (work / name).parent.mkdir(parents=True)
+        shutil.copy(built / name, work / name)
+    return work / "src/cli/cerebro"
+
+
+def copies(folder: Path) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if name.startswith("cerebro-"))
+
+
+def start_moved(program: Path, runtime: Path) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen([program, "run", "--", "/bin/sh", "-c", "echo ready; exec sleep 1000"],
+                               stdout=subprocess.PIPE, start_new_session=True,
+                               env=base_environment(XDG_RUNTIME_DIR=str(runtime)))
+    assert process.stdout and process.stdout.readline() == b"ready\n"
+    return process
+
+
+def kill_completely(process: subprocess.Popen[bytes]) -> None:
+    """All at once, so that nobody is left to tidy up."""
+    pids = [process.pid, *(found.pid for found in descendants(process.pid))]
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            send(pid, number)
+    finish(process, pids)
+
+
+def test_private_copies_of_killed_runs_are_removed(moved: Path, work: Path) -> None:
+    runtime = work / "runtime"
+    runtime.mkdir()
+    lives = start_moved(moved, runtime)
+    killed = start_moved(moved, runtime)
+    ours = copies(runtime)
+    assert len(ours) == 2
+    others = runtime / "cerebro-others"  # as long a name, and not ours to remove
+    others.mkdir(0o700)
+    (others / "precious").touch()
+    kill_completely(killed)
+    assert len(copies(runtime)) == 3
+    time.sleep(5.5)
+    env = base_environment(XDG_RUNTIME_DIR=str(runtime))
+    run_host([moved, "run", "--", "/bin/true"], env=env).ok()
+    left = copies(runtime)
+    assert len(left) == 2 and "cerebro-others" in left and set(left) - {"cerebro-others"} < set(ours)
+    # The one that lives can still start programs.
+    shell = run_host([moved, "run", "--", "/bin/sh", "-c", "/bin/true && echo fine"], env=env)
+    assert shell.ok().out == "fine\n"
+    lives.terminate()
+    finish(lives, [])
+    assert copies(runtime) == ["cerebro-others"] and (others / "precious").exists()
 
 
 # ---- control groups ----
