@@ -109,17 +109,19 @@ int host_stat(struct vfs_node *node, struct statx *ret_stat)
     return 0;
 }
 
-/* The host decides, with the rights of the user who runs us. */
+/* The host decides, with the rights of the user who runs us, or of the task where it has fewer. */
 int host_access(struct vfs_node *node, int mode, const struct vfs_actor *actor)
 {
     int fd = host_fd(host_node_of(node));
     char path[IO_FD_PATH_SIZE];
 
-    (void)actor;
     if (fd < 0)
         return fd;
     if (host_node_of(node)->sealed)
         return mode & W_OK ? -EACCES : 0;
+
+    cleanup_acting struct host_acting acting = host_act(node->fs->vfs, actor);
+
     if (syscall(SYS_faccessat2, fd, "", mode, AT_EMPTY_PATH | AT_EACCESS) == 0)
         return 0;
     if (errno != ENOSYS && errno != EPERM)
@@ -155,13 +157,15 @@ int host_chmod(struct vfs_node *node, mode_t mode, const struct vfs_actor *actor
     char path[IO_FD_PATH_SIZE];
     int r = 0;
 
-    (void)actor;
     host_changed(host_node_of(node));
     if (S_ISLNK(node->type))
         return -EOPNOTSUPP;
     r = host_may_chmod(host_node_of(node), mode);
     if (r < 0 || !proc_path(node, path, &r))
         return r;
+
+    cleanup_acting struct host_acting acting = host_act(node->fs->vfs, actor);
+
     return chmod(path, mode & 07777) < 0 ? -errno : 0;
 }
 
@@ -254,7 +258,8 @@ void host_record_owner(struct host_fs *fs, int fd, const struct vfs_actor *actor
     const struct pk_identity *first = &vfs_kernel(fs->fs.vfs)->config.identity;
     char path[IO_FD_PATH_SIZE];
 
-    if (!is_virtual(&fs->fs) ||
+    /* Where we can act as the task, the host knows already. */
+    if (!is_virtual(&fs->fs) || fs->fs.vfs->self.can_act ||
         (actor->identity->fsuid == first->uid && actor->identity->fsgid == first->gid))
         return;
     /* Where attributes are not supported the owner is the user: nothing better can be done. */
@@ -267,11 +272,13 @@ int host_utimens(struct vfs_node *node, const struct timespec times[2],
     char path[IO_FD_PATH_SIZE];
     int r = 0;
 
-    (void)actor;
     host_changed(host_node_of(node));
     r = host_may_change(host_node_of(node));
     if (r < 0 || !proc_path(node, path, &r))
         return r;
+
+    cleanup_acting struct host_acting acting = host_act(node->fs->vfs, actor);
+
     return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
 }
 
@@ -280,13 +287,15 @@ int host_truncate(struct vfs_node *node, off_t length, const struct vfs_actor *a
     char path[IO_FD_PATH_SIZE];
     int r = 0;
 
-    (void)actor;
     host_changed(host_node_of(node));
     if (!S_ISREG(node->type))
         return S_ISDIR(node->type) ? -EISDIR : -EINVAL;
     r = host_may_change(host_node_of(node));
     if (r < 0 || !proc_path(node, path, &r))
         return r;
+
+    cleanup_acting struct host_acting acting = host_act(node->fs->vfs, actor);
+
     return truncate(path, length) < 0 ? -errno : 0;
 }
 
@@ -308,11 +317,13 @@ int host_setxattr(struct vfs_node *node, const char *name, const void *value, si
     char path[IO_FD_PATH_SIZE];
     int r = 0;
 
-    (void)actor;
     host_changed(host_node_of(node));
     r = host_may_change(host_node_of(node));
     if (r < 0 || !proc_path(node, path, &r))
         return r;
+
+    cleanup_acting struct host_acting acting = host_act(node->fs->vfs, actor);
+
     return setxattr(path, name, value, size, flags) < 0 ? -errno : 0;
 }
 
@@ -333,11 +344,13 @@ int host_removexattr(struct vfs_node *node, const char *name, const struct vfs_a
     char path[IO_FD_PATH_SIZE];
     int r = 0;
 
-    (void)actor;
     host_changed(host_node_of(node));
     r = host_may_change(host_node_of(node));
     if (r < 0 || !proc_path(node, path, &r))
         return r;
+
+    cleanup_acting struct host_acting acting = host_act(node->fs->vfs, actor);
+
     return removexattr(path, name) < 0 ? -errno : 0;
 }
 

@@ -82,6 +82,31 @@ static inline void host_changed(struct host_node *node)
     node->epoch = 0;
 }
 
+/* ---- host-act.c ---- */
+
+/*
+ * While this lives the calling thread has the rights of a task, where they are others than ours:
+ *
+ *     cleanup_acting struct host_acting acting = host_act(node->fs->vfs, actor);
+ *
+ * Only for calls that the host shall judge as the task's own, never around anything that allocates
+ * nodes or looks at /proc of others. Kernel thread only.
+ */
+struct host_acting {
+    const struct host_self *self; /* NULL: as ourselves */
+    int death_signal;
+    pid_t parent;
+};
+#define cleanup_acting __attribute__((cleanup(host_act_end), unused))
+
+struct host_acting host_act_slowly(const struct vfs *vfs, const struct vfs_actor *actor);
+void host_act_end(struct host_acting *acting);
+
+static inline struct host_acting host_act(const struct vfs *vfs, const struct vfs_actor *actor)
+{
+    return vfs->self.can_act && actor ? host_act_slowly(vfs, actor) : (struct host_acting){0};
+}
+
 /* ---- host-lookup.c ---- */
 
 /*

@@ -285,6 +285,9 @@ int host_lookup(struct vfs_node *base_node, const char *rel, struct vfs_lookup *
         return -ENOENT;
     if (base_fd < 0)
         return base_fd;
+
+    cleanup_acting struct host_acting acting = host_act(base_node->fs->vfs, lookup->actor);
+
     if (base_node == fs->fs.root && fs->link_count && recall_link(fs, base_fd, rel, lookup))
         return VFS_LOOKUP_LINK;
     if (lookup->open_flags >= 0 && !fs->careful) {

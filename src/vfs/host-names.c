@@ -46,7 +46,9 @@ static void record_owner_of_name(struct vfs_node *parent, int parent_fd, const c
 
 static bool needs_owner(const struct vfs_node *parent)
 {
-    return vfs_kernel(parent->fs->vfs)->config.virtual_identity;
+    const struct vfs *vfs = parent->fs->vfs;
+
+    return vfs_kernel(vfs)->config.virtual_identity && !vfs->self.can_act;
 }
 
 int host_mkdir(struct vfs_node *parent, const char *name, mode_t mode,
@@ -56,6 +58,9 @@ int host_mkdir(struct vfs_node *parent, const char *name, mode_t mode,
 
     if (fd < 0)
         return fd;
+
+    cleanup_acting struct host_acting acting = host_act(parent->fs->vfs, actor);
+
     if (mkdirat(fd, name, mode & 07777) < 0)
         return -errno;
     if (needs_owner(parent))
@@ -76,6 +81,9 @@ int host_mknod(struct vfs_node *parent, const char *name, mode_t mode, dev_t dev
         return -EPERM;
     if (S_ISFIFO(type))
         host_fs_of(parent)->careful = true;
+
+    cleanup_acting struct host_acting acting = host_act(parent->fs->vfs, actor);
+
     if (mknodat(fd, name, mode & (S_IFMT | 07777), device) < 0)
         return -errno;
     if (needs_owner(parent) && !S_ISCHR(type))
@@ -88,9 +96,12 @@ int host_symlink(struct vfs_node *parent, const char *name, const char *target,
 {
     int fd = directory_for(parent, name);
 
-    (void)actor; /* user attributes cannot be set on symbolic links: their owner is the user */
+    /* No record: user attributes cannot be set on symbolic links. */
     if (fd < 0)
         return fd;
+
+    cleanup_acting struct host_acting acting = host_act(parent->fs->vfs, actor);
+
     return symlinkat(target, fd, name) < 0 ? -errno : 0;
 }
 
@@ -105,7 +116,6 @@ int host_link(struct vfs_node *node, struct vfs_node *parent, const char *name,
     int parent_fd = directory_for(parent, name);
     int fd = fs_is_host(node->fs) ? host_fd(host_node_of(node)) : foreign_fd(node);
 
-    (void)actor;
     if (parent_fd < 0)
         return parent_fd;
     if (fd < 0)
@@ -117,6 +127,9 @@ int host_link(struct vfs_node *node, struct vfs_node *parent, const char *name,
             return r;
         host_changed(host_node_of(node));
     }
+
+    cleanup_acting struct host_acting acting = host_act(parent->fs->vfs, actor);
+
     if (linkat(AT_FDCWD, io_fd_path(fd, path), parent_fd, name, AT_SYMLINK_FOLLOW) < 0)
         return -errno;
     return 0;
@@ -128,9 +141,11 @@ int host_unlink(struct vfs_node *parent, const char *name, bool directory,
     int fd = directory_fd(parent);
     int r = host_may_take_name(host_node_of(parent), name);
 
-    (void)actor;
     if (fd < 0 || r < 0)
         return fd < 0 ? fd : r;
+
+    cleanup_acting struct host_acting acting = host_act(parent->fs->vfs, actor);
+
     return unlinkat(fd, name, directory ? AT_REMOVEDIR : 0) < 0 ? -errno : 0;
 }
 
@@ -141,13 +156,15 @@ int host_rename(struct vfs_node *old_parent, const char *old_name, struct vfs_no
     int new_fd = directory_fd(new_parent);
     int r = host_may_take_name(host_node_of(old_parent), old_name);
 
-    (void)actor;
     if (old_fd < 0 || new_fd < 0)
         return old_fd < 0 ? old_fd : new_fd;
     if (r == 0)
         r = host_may_take_name(host_node_of(new_parent), new_name);
     if (r < 0)
         return r;
+
+    cleanup_acting struct host_acting acting = host_act(old_parent->fs->vfs, actor);
+
     return syscall(SYS_renameat2, old_fd, old_name, new_fd, new_name, flags) < 0 ? -errno : 0;
 }
 
@@ -214,12 +231,21 @@ static int socket_address(struct sockaddr_un *address, int fd, const char *name)
     return length < (int)room ? 0 : -ENAMETOOLONG;
 }
 
+static int bind_as(const struct vfs *vfs, const struct vfs_actor *actor, int socket_fd,
+                   const struct sockaddr_un *address, size_t length)
+{
+    cleanup_acting struct host_acting acting = host_act(vfs, actor);
+
+    return bind(socket_fd, (const struct sockaddr *)address, (socklen_t)length) < 0 ? -errno : 0;
+}
+
 /*
  * A name that leaves no room for its directory's number: the directory becomes the working one for
  * the moment. Only the kernel thread makes names, and nothing in this process has a use for the
  * working directory.
  */
-static int bind_in_directory(int socket_fd, int fd, const char *name)
+static int bind_in_directory(const struct vfs *vfs, const struct vfs_actor *actor, int socket_fd,
+                             int fd, const char *name)
 {
     cleanup_close int before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -231,22 +257,20 @@ static int bind_in_directory(int socket_fd, int fd, const char *name)
     memcpy(address.sun_path, name, length);
     if (before < 0 || fchdir(fd) < 0)
         return -errno;
-    r = bind(socket_fd, (struct sockaddr *)&address,
-             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0
-            ? -errno
-            : 0;
+    r = bind_as(vfs, actor, socket_fd, &address, offsetof(struct sockaddr_un, sun_path) + length);
     if (fchdir(before) < 0 && chdir("/") < 0)
         return -errno;
     return r;
 }
 
-static int bind_at(int socket_fd, int fd, const char *name)
+static int bind_at(const struct vfs *vfs, const struct vfs_actor *actor, int socket_fd, int fd,
+                   const char *name)
 {
     struct sockaddr_un address;
 
     if (socket_address(&address, fd, name) < 0)
-        return bind_in_directory(socket_fd, fd, name);
-    return bind(socket_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+        return bind_in_directory(vfs, actor, socket_fd, fd, name);
+    return bind_as(vfs, actor, socket_fd, &address, sizeof(address));
 }
 
 /*
@@ -263,7 +287,7 @@ int host_bind_socket(struct vfs_node *parent, const char *name, mode_t mode, int
     if (fd < 0)
         return fd;
     mask = umask(~mode & 0777);
-    r = bind_at(socket_fd, fd, name);
+    r = bind_at(parent->fs->vfs, actor, socket_fd, fd, name);
     umask(mask);
     if (r == 0 && needs_owner(parent))
         record_owner_of_name(parent, fd, name, actor);
@@ -276,11 +300,13 @@ int host_connect_socket(struct vfs_node *node, int socket_fd, const struct vfs_a
     int fd = host_fd(host_node_of(node));
     int r;
 
-    (void)actor;
     if (fd < 0)
         return fd;
     r = socket_address(&address, fd, NULL);
     if (r < 0)
         return r;
+
+    cleanup_acting struct host_acting acting = host_act(node->fs->vfs, actor);
+
     return connect(socket_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
 }

@@ -109,13 +109,20 @@ static int duplicate(int fd)
     return copy < 0 ? -errno : copy;
 }
 
-/* O_RDONLY and O_WRONLY wait for the other end; that is for a worker to do. */
-static int open_fifo(struct host_fs *fs, int path_fd, int flags, struct vfs_opened *ret_opened)
+/*
+ * O_RDONLY and O_WRONLY wait for the other end; that is for a worker to do. It has our rights, so
+ * the task's are looked at here.
+ */
+static int open_fifo(struct vfs_node *node, int path_fd, const struct vfs_open_request *request,
+                     struct vfs_opened *ret_opened)
 {
+    int flags = request->flags;
     bool waits = !(flags & O_NONBLOCK) && (flags & O_ACCMODE) != O_RDWR;
-    int fd = waits ? duplicate(path_fd) : reopen(path_fd, flags);
+    int r = waits ? host_access(node, (flags & O_ACCMODE) == O_RDONLY ? R_OK : W_OK, request->actor)
+                  : 0;
+    int fd = r < 0 ? r : waits ? duplicate(path_fd) : reopen(path_fd, flags);
 
-    fs->careful = true;
+    host_fs_of(node)->careful = true;
     if (fd < 0)
         return fd;
     *ret_opened = (struct vfs_opened){.fd = fd, .blocks = waits, .block_flags = flags};
@@ -136,12 +143,16 @@ int host_open(struct vfs_node *node, const struct vfs_open_request *request,
         return path_fd;
     if (is_written(request->flags) && host_may_change(host) < 0)
         return -EPERM;
+
+    cleanup_acting struct host_acting acting =
+        host_act(node->fs->vfs, request->flags & O_PATH ? NULL : request->actor);
+
     if (request->flags & O_PATH)
         fd = duplicate(path_fd);
     else if (is_plain(node->type))
         fd = reopen(path_fd, request->flags);
     else if (S_ISFIFO(node->type))
-        return open_fifo(host_fs_of(node), path_fd, request->flags, ret_opened);
+        return open_fifo(node, path_fd, request, ret_opened);
     else if (S_ISSOCK(node->type))
         return -ENXIO;
     else
@@ -170,6 +181,9 @@ int host_create(struct vfs_node *parent, const char *name, const struct vfs_open
     r = host_may_make_name(directory, name);
     if (r < 0)
         return r;
+
+    cleanup_acting struct host_acting acting = host_act(parent->fs->vfs, request->actor);
+
     fd = openat(parent_fd, name, flags & ~(O_PATH | O_TRUNC), request->mode & 07777);
     if (fd < 0)
         return -errno;
@@ -195,6 +209,9 @@ int host_tmpfile(struct vfs_node *parent, const struct vfs_open_request *request
         return -EACCES;
     if (parent_fd < 0)
         return parent_fd;
+
+    cleanup_acting struct host_acting acting = host_act(parent->fs->vfs, request->actor);
+
     fd = openat(parent_fd, ".", request->flags | O_TMPFILE | O_CLOEXEC, request->mode & 07777);
     if (fd < 0)
         return -errno;

@@ -157,8 +157,10 @@ ssize_t vfs_getxattr(struct vfs_place *place, const char *name, void *value, siz
         return -ENODATA;
     if (ops->getxattr == NULL)
         return -EOPNOTSUPP;
-    /* Reading a user attribute is reading the file; the host checks that by itself. */
-    if (strncmp(name, "user.", 5) == 0 && !fs_is_host(place->node->fs))
+    /* Reading a user attribute is reading the file; the host checks that by itself, for ourselves.
+     */
+    if (strncmp(name, "user.", 5) == 0 &&
+        (!fs_is_host(place->node->fs) || place->vfs->self.can_act))
         r = node_access(place->node, R_OK, actor, true);
     return r < 0 ? r : ops->getxattr(place->node, name, value, size);
 }

@@ -104,6 +104,41 @@ static bool is_covered(struct finding *f, int r, const struct vfs_lookup *sub)
     return !directory;
 }
 
+/*
+ * The host did not let the task search a directory that it may search here: its mode or owner was
+ * changed in the upper. What is in it is found with our rights, what is further below with the
+ * task's.
+ */
+static int look_past_merged(struct finding *f, struct vfs_lookup *sub)
+{
+    size_t length = f->offset + f->length;
+    bool last = f->rel[length] == '\0';
+    struct vfs_lookup child = {.actor = &f->fs->kernel,
+                               .follow_last = !last || sub->follow_last,
+                               .open_flags = -1,
+                               .opened_fd = -1};
+    char *path = strndup(f->rel, length);
+    int r;
+
+    if (!path)
+        return -ENOMEM;
+    r = f->fs->lower->ops->lookup(f->base->lower, path, &child);
+    free(path);
+    if (last || r != VFS_LOOKUP_NODE) {
+        sub->node = child.node;
+        sub->place = child.place;
+        sub->target = child.target;
+        sub->consumed = child.consumed;
+        return r;
+    }
+    r = child.node->type == S_IFDIR
+            ? f->fs->lower->ops->lookup(child.node, f->rel + length + 1, sub)
+            : -ENOTDIR;
+    sub->consumed += length + 1;
+    vfs_node_unref(child.node);
+    return r;
+}
+
 /* The path leaves the upper: all of it is the lower's, in one call. */
 static int look_below(struct finding *f)
 {
@@ -118,6 +153,8 @@ static int look_below(struct finding *f)
     if (!f->merged || !f->base->lower || f->base->removed)
         return -ENOENT;
     r = f->fs->lower->ops->lookup(f->base->lower, f->rel, &sub);
+    if (r == -EACCES && f->at)
+        r = look_past_merged(f, &sub);
     if (is_covered(f, r, &sub)) {
         free(sub.target);
         vfs_place_unref(sub.place);

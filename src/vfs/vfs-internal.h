@@ -59,6 +59,18 @@ struct vfs_identity {
     bool is_origin;          /* of the host; has a name there */
 };
 
+/* What this thread is on the host, where it may have to act as somebody else (host-act.c). */
+struct host_self {
+    bool can_act;
+    gid_t gid;
+    unsigned group_count;
+    gid_t groups[PK_GROUPS_MAX];
+    uint64_t effective, permitted, inheritable;
+};
+
+/* Finds out whether we may, and what to come back to. */
+void host_self_init(struct vfs *vfs);
+
 struct vfs_protected; /* a host object or name that guests cannot change (protect.c) */
 
 /* A host directory or file that a guest holds open, and its place. */
@@ -78,6 +90,7 @@ struct vfs_reading {
 };
 
 struct vfs {
+    struct host_self self;
     struct pk_kernel *kernel;
     unsigned refs; /* one for vfs_new(), one for each place */
     struct list mounts;

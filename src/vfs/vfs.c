@@ -69,6 +69,7 @@ int vfs_new(struct pk_kernel *kernel, struct vfs **ret_vfs)
     for (size_t i = 0; i < VFS_PLACE_BUCKETS; i++)
         list_init(&vfs->places[i]);
     make_kernel_actor(vfs);
+    host_self_init(vfs);
     r = foreign_new(vfs, &vfs->foreign);
     if (r < 0) {
         free(vfs);

@@ -153,6 +153,30 @@ def test_signal_to_the_front_ends_a_plain_program(name: str) -> None:
     assert process.returncode == -signal.Signals[f"SIG{name}"]
 
 
+ACTING = """
+import os
+os.setgid(1000); os.setuid(1000)
+print("ready", flush=True)
+while True:
+    try:
+        os.stat("/root/x"); os.open("/etc/shadow", 0)
+    except OSError:
+        pass
+"""
+
+
+def test_front_dies_while_a_guest_has_other_ids(is_root: bool) -> None:
+    """The host forgets the supervisor's parent-death signal when it acts as somebody else."""
+    if not is_root:
+        pytest.skip("only root's guests can have other ids on the host")
+    for _ in range(INSTANTS):
+        process = start(["/usr/bin/python3", "-c", ACTING])
+        time.sleep(random.random() / 50)
+        pids = [found.pid for found in descendants(process.pid)]
+        process.kill()
+        finish(process, pids)
+
+
 def test_signal_to_the_front_reaches_a_handler() -> None:
     script = "trap 'echo handled; exit 9' TERM; echo ready; while :; do sleep 0.05; done"
     process = subprocess.Popen(run_argv(["/bin/sh", "-c", script]), stdout=subprocess.PIPE,

@@ -363,3 +363,61 @@ def test_other_uid() -> None:
     got = sh("id -u; id -g; touch /tmp/x; stat -c %u:%g /tmp/x",
              options=["--uid", "1234:4321"]).ok()
     assert got.out == "1234\n4321\n1234:4321\n"
+
+
+OTHER_IDS = """
+import os, sys
+work, change = sys.argv[1:3]
+os.umask(0)
+if change == "opened":
+    os.chmod(work + "/closed", 0o755)
+os.setgroups([]); os.setgid(12345); os.setuid(12345)
+def attempt(action):
+    try:
+        return action()
+    except OSError as error:
+        return error.strerror
+for name in ("file", "sub/file", "link", "sub/secret", "none"):
+    print(name, attempt(lambda: open(work + "/closed/" + name).read()))
+print("list", attempt(lambda: sorted(os.listdir(work + "/closed"))))
+print("stat", attempt(lambda: os.stat(work + "/closed/sub/secret").st_size))
+print("new", attempt(lambda: os.stat(work + "/open/new") if os.mkdir(work + "/open/new") else
+                     (os.stat(work + "/open/new").st_uid, os.stat(work + "/open/new").st_gid)))
+print("private", attempt(lambda: open(work + "/private").read()),
+      attempt(lambda: os.unlink(work + "/private")),
+      attempt(lambda: os.chmod(work + "/private", 0o777)))
+"""
+
+
+@pytest.mark.parametrize("change", ["as it is", "opened"])
+@pytest.mark.parametrize("place", ["layer", "bound"])
+def test_roots_guest_that_has_dropped_its_rights(place: str, change: str, work: Path,
+                                                 is_root: bool) -> None:
+    """It may what it might natively, in the layer and on the host; the layer's modes count there."""
+    if not is_root:
+        pytest.skip("only root's guests can have other ids on the host")
+    work.parent.chmod(0o755)
+    script = work / "script"
+    script.write_text(OTHER_IDS)
+
+    def tree(name: str) -> Path:
+        folder = work / name
+        (folder / "closed/sub").mkdir(parents=True)
+        (folder / "closed/file").write_text("file")
+        (folder / "closed/sub/file").write_text("deep")
+        (folder / "closed/sub/secret").write_text("secret")
+        (folder / "closed/sub/secret").chmod(0o600)
+        (folder / "closed/link").symlink_to("sub/file")
+        (folder / "open").mkdir()
+        (folder / "open").chmod(0o777)
+        (folder / "private").write_text("private")
+        (folder / "private").chmod(0o600)
+        (folder / "closed").chmod(0o700)
+        return folder
+
+    native = run_host(["/usr/bin/python3", script, tree("native"), change]).ok()
+    ours = tree("ours")
+    got = run("/usr/bin/python3", script, ours, change,
+              options=["--write", work] if place == "bound" else []).ok()
+    assert got.out == native.out
+    assert ("deep" in got.out) == (change == "opened") and "secret Permission" in got.out

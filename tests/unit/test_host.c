@@ -4,6 +4,8 @@
  */
 #include "vfs_fixture.h"
 
+#include <linux/capability.h>
+
 /* ---- open ---- */
 
 /* The same calls on the host and here: errors, and which object was opened. */
@@ -431,6 +433,102 @@ static void test_learned_links_are_read_anew(void **state)
     expect_open(f, "/lib/other", O_RDONLY, 0);
 }
 
+/* ---- acting as a task with other ids than ours ---- */
+
+struct ourselves {
+    struct __user_cap_data_struct capabilities[_LINUX_CAPABILITY_U32S_3];
+    gid_t groups[PK_GROUPS_MAX];
+    int group_count;
+    long fsuid, fsgid;
+    int death_signal;
+};
+
+static void read_ourselves(struct ourselves *self)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+
+    memset(self, 0, sizeof(*self));
+    assert_int_equal(syscall(SYS_capget, &header, self->capabilities), 0);
+    self->group_count = getgroups(PK_GROUPS_MAX, self->groups);
+    self->fsuid = syscall(SYS_setfsuid, -1);
+    self->fsgid = syscall(SYS_setfsgid, -1);
+    assert_int_equal(prctl(PR_GET_PDEATHSIG, &self->death_signal), 0);
+}
+
+/* What the host says to user 12345 of group 23456, who is in group 34567, too. */
+static void act_as_user(struct fixture *f)
+{
+    struct pk_identity user = {.fsuid = 12345, .fsgid = 23456, .groups = {34567}, .group_count = 1};
+    struct pk_identity root = f->identity;
+    char path[64];
+    struct stat stat_buf;
+    int fd;
+
+    f->actor.identity = &user;
+    expect_open(f, "/secret", O_RDONLY, -EACCES);
+    expect_open(f, "/secret", O_PATH, 0);
+    expect_open(f, "/closed/file", O_RDONLY, -EACCES);
+    expect_open(f, "/closed/file", O_PATH, -EACCES);
+    expect_open(f, "/of-group", O_RDONLY, 0);
+    expect_open(f, "/of-group", O_RDWR, -EACCES);
+    expect_open(f, "/pipe", O_RDONLY, -EACCES); /* would wait: judged before */
+    expect_open(f, "/new", O_RDWR | O_CREAT, -EACCES);
+    assert_int_equal(vfs_unlink(f->top, "secret", false, &f->actor), -EACCES);
+    assert_int_equal(vfs_mkdir(f->top, "new", 0755, &f->actor), -EACCES);
+    expect_open(f, "/sticky/mine", O_RDWR | O_CREAT, 0);
+    snprintf(path, sizeof(path), "%s/sticky/mine", f->root);
+    assert_int_equal(stat(path, &stat_buf), 0);
+    assert_true(stat_buf.st_uid == 12345 && stat_buf.st_gid == 23456);
+    assert_int_equal(getxattr(path, "user.cerebro.owner", NULL, 0), -1);
+    assert_int_equal(chmod(path, 0600), 0);
+
+    user.effective = 1ULL << CAP_DAC_READ_SEARCH;
+    expect_open(f, "/secret", O_RDONLY, 0);
+    expect_open(f, "/closed/file", O_RDONLY, 0);
+    expect_open(f, "/secret", O_WRONLY, -EACCES);
+
+    /* Root without its capabilities is a user with a number like any other. */
+    root.effective = 0;
+    f->actor.identity = &root;
+    expect_open(f, "/sticky/mine", O_WRONLY, -EACCES);
+    expect_open(f, "/secret", O_RDONLY, -EACCES); /* mode 0 */
+    f->actor.identity = &f->identity;
+    fd = open_at(f, "/sticky/mine", O_WRONLY, NULL);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+static void test_act_as_task(void **state)
+{
+    struct fixture *f = *state;
+    struct ourselves before, after;
+    char path[64];
+
+    if (geteuid() != 0)
+        skip();
+    make_file(f, "secret", "s");
+    make_file(f, "of-group", "g");
+    snprintf(path, sizeof(path), "%s/secret", f->root);
+    assert_int_equal(chmod(path, 0), 0);
+    snprintf(path, sizeof(path), "%s/of-group", f->root);
+    assert_int_equal(chown(path, 0, 34567), 0);
+    assert_int_equal(chmod(path, 0640), 0);
+    snprintf(path, sizeof(path), "%s/closed", f->root);
+    assert_int_equal(mkdir(path, 0700), 0);
+    make_file(f, "closed/file", "c");
+    snprintf(path, sizeof(path), "%s/pipe", f->root);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    snprintf(path, sizeof(path), "%s/sticky", f->root);
+    assert_int_equal(chmod(path, 01777), 0);
+    assert_int_equal(prctl(PR_SET_PDEATHSIG, SIGUSR1), 0);
+    read_ourselves(&before);
+    act_as_user(f);
+    read_ourselves(&after);
+    assert_int_equal(prctl(PR_SET_PDEATHSIG, 0), 0);
+    assert_memory_equal(&before, &after, sizeof(before));
+    assert_int_equal(after.death_signal, SIGUSR1);
+}
+
 /* ---- protected files ---- */
 
 /* The fixture's /dir/sub/loader, protected; the whole tree is mounted writable, twice. */
@@ -569,6 +667,7 @@ int main(void)
         TEST(test_sockets),
         TEST(test_inotify),
         TEST(test_places_outlive_the_vfs),
+        TEST(test_act_as_task),
         TEST(test_learned_links_are_read_anew),
         TEST(test_protected_object),
         TEST(test_protected_names),

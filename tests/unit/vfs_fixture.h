@@ -85,6 +85,7 @@ static inline int setup(void **state)
 
     snprintf(f->root, sizeof(f->root), "/tmp/host-XXXXXX");
     assert_non_null(mkdtemp(f->root));
+    assert_int_equal(chmod(f->root, 0755), 0); /* other ids than ours shall get past it */
     for (size_t i = 0; i < array_length(directories); i++) {
         snprintf(path, sizeof(path), "%s/%s", f->root, directories[i]);
         assert_int_equal(mkdir(path, 0755), 0);
