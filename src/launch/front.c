@@ -131,6 +131,13 @@ static void report_change(void *user, int wait_status)
         kill(supervisor->front, SIGCONT);
 }
 
+/*
+ * Of LeakSanitizer (sanitizer/lsan_interface.h), in builds that have it. It looks for leaks at a
+ * process' exit, and the supervisor has none: it leaves by _exit(), since the front's own handlers
+ * for that are not its to run.
+ */
+extern void __lsan_do_leak_check(void) __attribute__((weak));
+
 static _Noreturn void run_supervisor(struct supervisor *supervisor)
 {
     struct launch_watch watch = {
@@ -152,6 +159,8 @@ static _Noreturn void run_supervisor(struct supervisor *supervisor)
         launch_supervise(supervisor->options, supervisor->hooks, supervisor->process_group, &watch,
                          &report.outcome.result, &report.outcome.details);
     io_write_all(supervisor->report_fd, &report, sizeof(report));
+    if (__lsan_do_leak_check)
+        __lsan_do_leak_check();
     _exit(0);
 }
 
