@@ -262,6 +262,109 @@ static void shared_with_children(void)
     guest_join(pid);
 }
 
+static void mapping_rules(void)
+{
+    int fd = open_empty(O_RDWR);
+    int reader = (int)OK(open(NODE, O_RDONLY));
+    char *shared = mmap(NULL, DEV_TEST_SIZE, PROT_READ, MAP_SHARED, reader, 0);
+    char *private = mmap(NULL, DEV_TEST_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, reader, 0);
+
+    CHECK(shared != MAP_FAILED && private != MAP_FAILED);
+    CHECK(mmap(NULL, DEV_TEST_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, reader, 0) == MAP_FAILED);
+    CHECK_EQ(errno, EACCES);
+    FAILS(mprotect(shared, DEV_TEST_SIZE, PROT_READ | PROT_WRITE), EACCES);
+    memset(private, 'p', DEV_TEST_SIZE); /* the guest's own copy */
+    CHECK_EQ(write(fd, "device", 6), 6);
+    CHECK(memmem(shared, DEV_TEST_SIZE, "device", 6) != NULL);
+    CHECK(memmem(private, DEV_TEST_SIZE, "device", 6) == NULL);
+    OK(close(fd));
+    OK(close(reader));
+    CHECK(memmem(shared, DEV_TEST_SIZE, "device", 6) != NULL); /* outlives its descriptor */
+}
+
+static void duplicates(void)
+{
+    char bytes[8] = "";
+    int fd = open_empty(O_RDWR);
+    int copy = (int)OK(dup(fd));
+    int high = (int)OK(fcntl(fd, F_DUPFD_CLOEXEC, 100));
+    int flags = (int)OK(fcntl(copy, F_GETFL));
+
+    CHECK_EQ(flags & O_ACCMODE, O_RDWR);
+    CHECK_EQ(OK(fcntl(high, F_GETFD)), FD_CLOEXEC);
+    /* One open file: what is set on one is set on all. */
+    OK(fcntl(copy, F_SETFL, flags | O_NONBLOCK));
+    FAILS(read(fd, bytes, 1), EAGAIN);
+    FAILS(read(high, bytes, 1), EAGAIN);
+    OK(close(fd));
+    CHECK_EQ(write(copy, "still", 5), 5);
+    CHECK_EQ(used(high), 5);
+    CHECK_EQ(read(high, bytes, sizeof(bytes)), 5);
+    CHECK_TEXT(bytes, "still");
+}
+
+static void bad_arguments(void)
+{
+    char bytes[8] = "";
+    int fd = open_empty(O_RDWR | O_NONBLOCK);
+
+    CHECK_EQ(read(fd, bytes, 0), 0);
+    CHECK_EQ(write(fd, bytes, 0), 0);
+    CHECK_EQ(write(fd, "kept", 4), 4);
+    FAILS(read(fd, (void *)8, 4), EFAULT);
+    FAILS(write(fd, (void *)8, 4), EFAULT);
+    FAILS(pread(fd, bytes, 4, 0), ESPIPE);
+    FAILS(pwrite(fd, "x", 1, 0), ESPIPE);
+    FAILS(ftruncate(fd, 0), EINVAL);
+    FAILS(fchdir(fd), ENOTDIR);
+}
+
+static void passed_in_a_message(void)
+{
+    int fd = open_empty(O_RDWR);
+    int pair[2];
+    pid_t pid;
+
+    CHECK_EQ(write(fd, "here", 4), 4);
+    OK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+    pid = (pid_t)OK(fork());
+    if (pid == 0) {
+        char byte;
+        struct iovec data = {&byte, 1};
+        char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
+        struct msghdr message = {.msg_iov = &data,
+                                 .msg_iovlen = 1,
+                                 .msg_control = control,
+                                 .msg_controllen = sizeof(control)};
+        int got = -1;
+
+        OK(close(fd));
+        if (recvmsg(pair[1], &message, 0) == 1 && CMSG_FIRSTHDR(&message))
+            memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(got));
+        CHECK_EQ(used(got), 4);
+        CHECK_EQ(write(got, " there", 6), 6);
+        _exit(0);
+    }
+    {
+        char byte = 'x';
+        struct iovec data = {&byte, 1};
+        char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = {0};
+        struct msghdr message = {.msg_iov = &data,
+                                 .msg_iovlen = 1,
+                                 .msg_control = control,
+                                 .msg_controllen = sizeof(control)};
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(fd));
+        memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+        CHECK_EQ(sendmsg(pair[0], &message, 0), 1);
+    }
+    guest_join(pid);
+    CHECK_EQ(used(fd), 10);
+}
+
 static const struct guest_case cases[] = {
     {"node", node},
     {"bytes-through-it", bytes_through_it},
@@ -276,6 +379,10 @@ static const struct guest_case cases[] = {
     {"mapped", mapped},
     {"threads", threads},
     {"shared-with-children", shared_with_children},
+    {"mapping-rules", mapping_rules},
+    {"duplicates", duplicates},
+    {"bad-arguments", bad_arguments},
+    {"passed-in-a-message", passed_in_a_message},
 };
 
 GUEST_MAIN(cases)
