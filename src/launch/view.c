@@ -14,6 +14,12 @@
 #include "base/cleanup.h"
 #include "launch/launch-internal.h"
 
+static void release_fs(struct vfs_fs **fs)
+{
+    vfs_fs_unref(*fs);
+}
+#define cleanup_fs __attribute__((cleanup(release_fs)))
+
 static const struct pk_identity kernel_identity = {.effective = ~0ULL, .permitted = ~0ULL};
 
 /* The process kernel itself, while it prepares the view. */
@@ -111,13 +117,15 @@ static int make_mount_point(struct vfs *vfs, const char *path, mode_t type)
     return make_file(vfs, path);
 }
 
+/* `fs` is consumed in every case. */
 static int mount_at(struct vfs *vfs, const char *path, struct vfs_fs *fs, unsigned flags,
                     const char *source, const char *type, struct base_error *error)
 {
+    cleanup_fs struct vfs_fs *owned = fs;
     int r = make_directories(vfs, path);
 
     if (r == 0)
-        r = vfs_mount(vfs, path, fs, flags, source, type);
+        r = vfs_mount(vfs, path, take_ptr(owned), flags, source, type);
     if (r < 0)
         base_fail(error, r, "name a directory with --root, and with --overlay one you may write",
                   "cannot mount %s at %s: %s", type, path, strerror(-r));
@@ -131,12 +139,25 @@ static void add_layer(struct launch_layers *layers, struct vfs_fs *overlay, cons
     layers->count++;
 }
 
+/* Takes both on success. */
+static int new_overlay(struct vfs *vfs, struct vfs_fs **lower, struct vfs_fs **upper,
+                       struct vfs_fs **ret_overlay)
+{
+    int r = vfs_overlay_new(vfs, *lower, *upper, ret_overlay);
+
+    if (r < 0)
+        return r;
+    *lower = NULL;
+    *upper = NULL;
+    return 0;
+}
+
 static int mount_root(struct vfs *vfs, const struct launch_options *options,
                       struct launch_layers *layers, struct base_error *error)
 {
     const char *root = options->root ? options->root : "/";
-    struct vfs_fs *lower = NULL;
-    struct vfs_fs *upper = NULL;
+    cleanup_fs struct vfs_fs *lower = NULL;
+    cleanup_fs struct vfs_fs *upper = NULL;
     struct vfs_fs *overlay = NULL;
     int r = vfs_host_new(vfs, root, &lower);
 
@@ -149,7 +170,7 @@ static int mount_root(struct vfs *vfs, const struct launch_options *options,
         return base_fail(error, r, "make the directory first, and be able to write to it",
                          "cannot use %s as the overlay: %s",
                          options->overlay ? options->overlay : "memory", strerror(-r));
-    r = vfs_overlay_new(vfs, lower, upper, &overlay);
+    r = new_overlay(vfs, &lower, &upper, &overlay);
     if (r == 0)
         r = vfs_mount(vfs, "/", overlay, VFS_MOUNT_NODEV, "overlay", "overlay");
     if (r < 0)
@@ -242,8 +263,8 @@ static int mount_current_directory(struct vfs *vfs, const struct launch_options 
                                    struct launch_layers *layers, struct base_error *error)
 {
     cleanup_free char *cwd = getcwd(NULL, 0);
-    struct vfs_fs *lower;
-    struct vfs_fs *upper;
+    cleanup_fs struct vfs_fs *lower = NULL;
+    cleanup_fs struct vfs_fs *upper = NULL;
     struct vfs_fs *overlay;
     int r;
 
@@ -254,7 +275,7 @@ static int mount_current_directory(struct vfs *vfs, const struct launch_options 
         r = options->overlay ? kept_upper(vfs, options->overlay, cwd, &upper)
                              : vfs_memory_new(vfs, 0, 0, 0755, &upper);
     if (r == 0)
-        r = vfs_overlay_new(vfs, lower, upper, &overlay);
+        r = new_overlay(vfs, &lower, &upper, &overlay);
     if (r == 0)
         r = mount_at(vfs, cwd, overlay, VFS_MOUNT_NODEV | VFS_MOUNT_NOSUID, "overlay", "overlay",
                      error);

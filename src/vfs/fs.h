@@ -156,7 +156,6 @@ struct vfs_fs_ops {
 struct vfs_node *vfs_node_ref(struct vfs_node *node);
 void vfs_node_unref(struct vfs_node *node);
 struct vfs_fs *vfs_fs_ref(struct vfs_fs *fs);
-void vfs_fs_unref(struct vfs_fs *fs);
 
 /* A device number of its own for a file system that makes up its inode numbers. */
 dev_t vfs_new_device(struct vfs *vfs);

@@ -282,6 +282,9 @@ int vfs_host_new(struct vfs *vfs, const char *host_path, struct vfs_fs **ret_fs)
  */
 int vfs_protect(struct vfs *vfs, int fd);
 
+/* Gives up a file system that was not mounted after all. NULL is allowed. */
+void vfs_fs_unref(struct vfs_fs *fs);
+
 /* An empty memory file system (memfds); limits in bytes and inodes, 0: none. */
 int vfs_memory_new(struct vfs *vfs, uint64_t max_bytes, uint64_t max_inodes, mode_t root_mode,
                    struct vfs_fs **ret_fs);
