@@ -48,6 +48,15 @@ static struct pk_answer serve_window(struct pk_request *request)
     return serve_on(request, (int)request->args[0]);
 }
 
+static struct pk_answer serve_write(struct pk_request *request)
+{
+    cleanup_close int fd = pk_get_fd(request, (int)request->args[0]);
+
+    if (fd >= 0 && unix_is_datagram(fd))
+        return unix_send(request, fd);
+    return serve_window(request);
+}
+
 /* The filter refuses the loader's page before it asks; this is the second lock. */
 static struct pk_answer serve_mmap(struct pk_request *request)
 {
@@ -124,8 +133,10 @@ struct pk_answer file_duplicate(struct pk_request *request, int lowest, unsigned
     struct vfs_handle *handle;
     int r = find_handle(request, (int)request->args[0], &handle, &ours);
 
-    if (r <= 0)
-        return r < 0 ? pk_error(r) : pk_native();
+    if (r < 0)
+        return pk_error(r);
+    if (r == 0 && !unix_is_datagram(ours))
+        return pk_native();
     for (int number = lowest > base ? lowest : base; number < base + PK_WINDOW_SIZE; number++) {
         cleanup_close int taken = pk_get_fd(request, number);
 
@@ -147,11 +158,11 @@ void file_set_io_handlers(struct pk_kernel *kernel)
 {
     static const struct linux_handler handlers[] = {
         {ABI_NR_read, serve_window},
-        {ABI_NR_write, serve_window},
+        {ABI_NR_write, serve_write},
         {ABI_NR_pread64, serve_window},
         {ABI_NR_pwrite64, serve_window},
         {ABI_NR_readv, serve_window},
-        {ABI_NR_writev, serve_window},
+        {ABI_NR_writev, serve_write},
         {ABI_NR_preadv, serve_window},
         {ABI_NR_pwritev, serve_window},
         {ABI_NR_preadv2, serve_window},

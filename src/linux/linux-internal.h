@@ -107,6 +107,8 @@ void linux_set_handlers(struct pk_kernel *kernel, const struct linux_handler *ha
 
 struct linux_elf_cache;
 struct linux_unix;
+struct net_connections;
+struct unix_twins;
 
 struct linux_state {
     struct pk_personality personality; /* what kernel->personality points to */
@@ -115,7 +117,10 @@ struct linux_state {
     char token[17];        /* random hexadecimal, in host-wide names that must not collide */
     bool personality_used; /* some process may have switched address randomisation off */
     struct linux_elf_cache *elf_cache;
-    struct linux_unix *names; /* of AF_UNIX sockets */
+    struct linux_unix *names;            /* of AF_UNIX sockets */
+    struct unix_twins *twins;            /* of datagram sockets */
+    struct net_connections *connections; /* who made them */
+    unsigned network_told;               /* bit per kind of use that the user has been told of */
 };
 
 /* The state of a kernel that linux_register() was called for. */
@@ -132,6 +137,13 @@ int linux_register_system(struct pk_kernel *kernel);   /* system.c, limits.c */
 int linux_register_network(struct pk_kernel *kernel);  /* net*.c, unix.c */
 
 void linux_register_limits(struct pk_kernel *kernel); /* limits.c; part of the system family */
+
+/*
+ * True when a descriptor is an AF_UNIX datagram socket, which has to stay in the window; write and
+ * writev on one of them, of which `fd` is a duplicate (unix-datagram.c, unix-send.c).
+ */
+bool unix_is_datagram(int fd);
+struct pk_answer unix_send(struct pk_request *request, int fd);
 
 /* prctl(2), part of the identity family (prctl.c). */
 struct pk_answer linux_prctl(struct pk_request *request);

@@ -1,4 +1,4 @@
-/* Shared by the files about sockets: net.c, net-connect.c, net-send.c, unix.c. */
+/* Shared by the files about sockets: net*.c and unix*.c. */
 #pragma once
 
 #include <stdbool.h>
@@ -6,6 +6,8 @@
 #include <sys/un.h>
 
 #include "linux/linux-internal.h"
+#include "linux/unix-names.h"
+#include "linux/unix-twins.h"
 
 /* An address copied from the guest, or to be copied to it. */
 struct net_address {
@@ -24,15 +26,32 @@ struct net_address {
 int net_read_address(struct pk_request *request, uint64_t address, uint64_t length,
                      struct net_address *ret_address);
 
-/* SO_DOMAIN and SO_TYPE of a socket of ours; a negative errno (-ENOTSOCK) otherwise. */
+/*
+ * SO_DOMAIN and SO_TYPE of a socket of ours; a negative errno (-ENOTSOCK) otherwise. The domain of
+ * a stand-in is the internet's.
+ */
 int net_domain(int fd);
 int net_type(int fd);
 
 /* True when calls on the socket wait: O_NONBLOCK is not set. */
 bool net_blocks(int fd);
 
-/* 0 when the guest may use a socket of this domain with addresses, else the refusal. */
-int net_check_domain(struct pk_request *request, int domain, struct pk_answer *ret_refusal);
+/* 0 when the guest may use a socket of this domain with this address, else the refusal. */
+int net_check_use(struct pk_request *request, int domain, const struct net_address *address,
+                  struct pk_answer *ret_refusal);
+
+/* ---- without a network, net-none.c ---- */
+
+/* socket() of an internet family: something that can be had, and reaches nobody. */
+struct pk_answer net_stand_in(struct pk_request *request);
+/* The family that a socket stands in for; 0: it is none of these. */
+int net_stands_in_for(int fd);
+/* What getsockname() says of a stand-in. */
+void net_stand_in_name(int domain, struct net_address *ret_address);
+struct pk_answer net_do_setsockopt(struct pk_request *request);
+
+/* Refuses connect(), bind() or a message; the first of each kind is told to the user. */
+struct pk_answer net_refuse(struct pk_request *request, const struct net_address *address);
 
 /*
  * Connects a socket (a duplicate, consumed in every case) to an address that is final: tries at
@@ -57,6 +76,37 @@ void net_end_hurry(struct net_hurry *hurry);
 /* True when a call in a hurry gave up; a signal for the kernel thread may end it as well. */
 bool net_is_unfinished(int result);
 
+/* ---- sending, net-send.c ---- */
+
+#define NET_RIGHTS_MAX 253 /* SCM_MAX_FD of the kernel */
+
+/* A message, copied from the guest. A new one has path_fd -1 and zeros. */
+struct net_message {
+    struct net_address address; /* of the host; length 0: to the peer */
+    int path_fd;                /* what the address names, or -1; owned */
+    int flags;                  /* as the guest gave them */
+    char *data;                 /* owned */
+    size_t length;
+    void *control; /* owned; the descriptors in it are in `rights` */
+    size_t control_length;
+    int rights[NET_RIGHTS_MAX]; /* owned */
+    size_t right_count;
+    uint64_t length_at; /* where sendmmsg() wants the length; the answer is 1 then. 0: nowhere */
+};
+
+void net_message_release(struct net_message *message);
+
+/* Copies the data of a message; 0, -EFAULT or -ENOMEM. */
+int net_message_data(struct pk_request *request, uint64_t address, uint64_t length,
+                     struct net_message *message);
+
+/*
+ * Sends a message (its content is consumed) on a socket of ours (consumed): at once where that is
+ * possible, else with a job if the guest's socket `blocks`.
+ */
+struct pk_answer net_send(struct pk_request *request, int fd, bool blocks,
+                          struct net_message *message);
+
 /* ---- AF_UNIX, unix.c; `fd` is a duplicate of the guest's socket, and stays the caller's ---- */
 
 int unix_bind(struct pk_request *request, int fd, const struct net_address *address);
@@ -65,13 +115,88 @@ struct pk_answer unix_connect(struct pk_request *request, int fd,
                               const struct net_address *address);
 
 /*
- * Makes an address that a datagram can be sent to by translating an abstract name; -EOPNOTSUPP for
- * paths, which need unix_connect().
+ * The name that a guest means by an address: the one that it gave the socket where the address is
+ * what the host natively shows of it. Returns 0, -EINVAL, or -ECONNREFUSED when that socket is gone
+ * or has no name.
  */
-int unix_translate(struct pk_request *request, struct net_address *address);
+int unix_given_name(struct pk_request *request, const struct net_address *address,
+                    struct unix_name *ret_name);
+bool unix_is_abstract(const struct unix_name *name);
+void unix_host_abstract(struct pk_request *request, const struct unix_name *guest,
+                        struct net_address *ret_address);
+
+/* Finds the socket behind a path that the caller may write to; -ECONNREFUSED: it is none. */
+int unix_find_socket(struct pk_request *request, const struct unix_name *guest,
+                     struct vfs_actor *ret_actor, struct vfs_place **ret_place);
+/* The refusal of a socket that vfs_connect_socket() answered -EXDEV for. */
+struct pk_answer unix_out_of_reach(struct pk_request *request, struct vfs_place *place);
 
 /* Turns a name that the host reported for the socket `fd` into the one the guest gave. */
 void unix_to_guest(struct pk_request *request, int fd, bool peer, struct net_address *address);
+
+/* ---- AF_UNIX datagrams, unix-datagram.c; see also unix-twins.h ---- */
+
+/* socket(AF_UNIX, SOCK_DGRAM): a descriptor in the window, where all its calls are served. */
+struct pk_answer unix_datagram_socket(struct pk_request *request);
+
+/*
+ * True when the guest's datagram sockets may send: the host keeps them from all its names, and lets
+ * a privileged process kernel say for whom it sends to one of the guest's.
+ */
+static inline bool unix_sends_itself(const struct pk_request *request)
+{
+    return request->kernel->config.unix_isolated && request->kernel->host_identity.euid == 0;
+}
+
+/*
+ * The socket that sends for the guest's datagram socket `fd`: its twin, or itself. Returns a
+ * duplicate, which the caller closes, or a negative errno. `ret_twin` is NULL where it is itself.
+ */
+int unix_sender(struct pk_request *request, int fd, struct unix_twin **ret_twin);
+
+/* Where a datagram goes: an address of the host, and what it names (or -1), to be kept open. */
+struct unix_goal {
+    struct net_address address;
+    int path_fd;
+    struct unix_twin *twin; /* of the receiver; NULL: it has none */
+};
+
+/*
+ * Finds the receiver that a guest's name means for `sender` (or NULL). Returns 0, else
+ * `ret_refusal` is the answer.
+ */
+int unix_find_goal(struct pk_request *request, const struct unix_twin *sender,
+                   const struct net_address *address, struct unix_goal *ret_goal,
+                   struct pk_answer *ret_refusal);
+
+/* 0 when the peer of a connected sender still takes its messages; Linux' error otherwise. */
+int unix_check_peer(struct pk_request *request, const struct unix_twin *sender);
+
+struct pk_answer unix_connect_datagram(struct pk_request *request, int fd,
+                                       const struct net_address *address);
+
+/* unix-send.c; unix_send() is for sendto, too */
+struct pk_answer net_do_sendmsg(struct pk_request *request);
+struct pk_answer net_do_sendmmsg(struct pk_request *request);
+
+void unix_set_receive_handlers(struct pk_kernel *kernel); /* unix-receive.c */
+
+/* ---- who is at the other end, net-peer.c ---- */
+
+/* What is noted about connections; NULL when memory is short. The oldest is forgotten. */
+struct net_connections *net_connections_new(void);
+void net_connections_free(struct net_connections *connections);
+
+/* Notes that the caller connects the AF_UNIX socket `fd`, for which the host will take us. */
+void net_note_connector(struct pk_request *request, int fd);
+
+/*
+ * Changes credentials that the host reported into what the guest is to see. `known` is the process
+ * that stands behind us where they are ours; 0 or negative: not known.
+ */
+void net_guest_credentials(struct pk_request *request, pid_t known, struct ucred *credentials);
+
+struct pk_answer net_do_getsockopt(struct pk_request *request);
 
 /* net-connect.c, net-send.c */
 struct pk_answer net_do_connect(struct pk_request *request);

@@ -1,6 +1,6 @@
 /*
- * sendto with an address: the address and the data are copied, the process kernel sends on a
- * duplicate of the socket.
+ * Sending for the guest: the address and the data are copied, and the process kernel sends them on
+ * a duplicate of the socket. See unix-send.c for AF_UNIX datagrams.
  */
 #include <errno.h>
 #include <signal.h>
@@ -18,22 +18,35 @@
 struct send_job {
     struct pk_job job;
     int fd;
-    int flags; /* as the guest gave them */
-    struct net_address address;
-    size_t length;
-    char data[];
+    bool is_stream;
+    struct net_message message;
 };
 
-/* Flags of ours: signals are for the guest, and the data must not be read after the call. */
-static int our_flags(const struct send_job *self, int extra)
+void net_message_release(struct net_message *message)
 {
-    return (self->flags & ~MSG_ZEROCOPY) | MSG_NOSIGNAL | extra;
+    for (size_t i = 0; i < message->right_count; i++)
+        base_close(message->rights[i]);
+    base_close(message->path_fd);
+    free(message->control);
+    free(message->data);
+    *message = (struct net_message){.path_fd = -1};
 }
 
+/* Flags of ours: signals are for the guest, and the data must not be read after the call. */
 static int64_t send_now(const struct send_job *self, int extra)
 {
-    ssize_t n = sendto(self->fd, self->data, self->length, our_flags(self, extra),
-                       self->address.length ? &self->address.any : NULL, self->address.length);
+    const struct net_message *message = &self->message;
+    int flags = (message->flags & ~MSG_ZEROCOPY) | MSG_NOSIGNAL | extra;
+    struct iovec part = {message->data, message->length};
+    struct msghdr header = {
+        .msg_name = message->address.length ? (void *)&message->address.any : NULL,
+        .msg_namelen = message->address.length,
+        .msg_iov = &part,
+        .msg_iovlen = 1,
+        .msg_control = message->control,
+        .msg_controllen = message->control_length,
+    };
+    ssize_t n = sendmsg(self->fd, &header, flags);
 
     return n < 0 ? -errno : n;
 }
@@ -43,13 +56,18 @@ static int64_t run_send(struct pk_job *job)
     return send_now(container_of(job, struct send_job, job), 0);
 }
 
-/* The signal that the guest's own call would have raised. */
 static struct pk_answer conclude(const struct send_job *self, struct pk_request *request,
                                  int64_t result)
 {
-    if (result == -EPIPE && !(self->flags & MSG_NOSIGNAL))
+    unsigned length = (unsigned)result;
+
+    /* The signal that the guest's own call would have raised. */
+    if (result == -EPIPE && self->is_stream && !(self->message.flags & MSG_NOSIGNAL))
         syscall(SYS_tgkill, request->task->process->pid, request->task->tid, SIGPIPE);
-    return pk_value(result);
+    if (result < 0 || self->message.length_at == 0)
+        return pk_value(result);
+    result = pk_write(request, self->message.length_at, &length, sizeof(length));
+    return pk_value(result < 0 ? result : 1);
 }
 
 static struct pk_answer finish_send(struct pk_job *job, struct pk_request *request, int64_t result)
@@ -61,8 +79,62 @@ static void release_send(struct pk_job *job)
 {
     struct send_job *self = container_of(job, struct send_job, job);
 
+    net_message_release(&self->message);
     base_close(self->fd);
     free(self);
+}
+
+struct pk_answer net_send(struct pk_request *request, int fd, bool blocks,
+                          struct net_message *message)
+{
+    struct send_job *self = malloc(sizeof(*self));
+    struct pk_answer answer;
+    int64_t result;
+
+    if (self == NULL) {
+        net_message_release(message);
+        base_close(fd);
+        return pk_error(-ENOMEM);
+    }
+    *self = (struct send_job){
+        .job = {.run = run_send, .finish = finish_send, .release = release_send},
+        .fd = fd,
+        .is_stream = net_type(fd) == SOCK_STREAM,
+        .message = *message,
+    };
+    *message = (struct net_message){.path_fd = -1};
+    result = send_now(self, MSG_DONTWAIT);
+    if (result == -EAGAIN && blocks && !(self->message.flags & MSG_DONTWAIT))
+        return pk_deferred(&self->job);
+    answer = conclude(self, request, result);
+    release_send(&self->job);
+    return answer;
+}
+
+int net_message_data(struct pk_request *request, uint64_t address, uint64_t length,
+                     struct net_message *message)
+{
+    char *data = malloc(length ? length : 1);
+    int r = data ? pk_read(request, address, data, length) : -ENOMEM;
+
+    if (r < 0) {
+        free(data);
+        return r;
+    }
+    message->data = data;
+    message->length = length;
+    return 0;
+}
+
+/* What a socket of another kind than AF_UNIX datagrams makes of an address of its own family. */
+static int judge_local_address(int fd, struct net_address *address)
+{
+    struct net_address peer = {.length = sizeof(peer.storage)};
+
+    if (net_type(fd) == SOCK_STREAM)
+        return getpeername(fd, &peer.any, &peer.length) == 0 ? -EISCONN : -EOPNOTSUPP;
+    address->length = 0; /* sequenced packets go to the peer */
+    return 0;
 }
 
 static int check_length(int fd, uint64_t *length)
@@ -75,108 +147,43 @@ static int check_length(int fd, uint64_t *length)
     return *length > (net_domain(fd) == AF_UNIX ? CHUNK_MAX : DATAGRAM_MAX) ? -EMSGSIZE : 0;
 }
 
-/* Copies everything the call needs. The job owns `fd` from then on. */
-static int make_job(struct pk_request *request, int fd, const struct net_address *address,
-                    struct send_job **ret_job)
+/* Copies what a sendto() needs besides the address. */
+static int take_message(struct pk_request *request, int fd, int domain, struct net_message *message)
 {
     uint64_t length = request->args[2];
-    struct send_job *self;
-    int r = check_length(fd, &length);
+    int r = domain == AF_UNIX ? judge_local_address(fd, &message->address) : 0;
 
-    if (r < 0)
-        return r;
-    self = malloc(sizeof(*self) + length);
-    if (self == NULL)
-        return -ENOMEM;
-    *self = (struct send_job){
-        .job = {.run = run_send, .finish = finish_send, .release = release_send},
-        .fd = -1,
-        .flags = (int)request->args[3],
-        .address = *address,
-        .length = length,
-    };
-    r = pk_read(request, request->args[1], self->data, length);
-    if (r < 0) {
-        free(self);
-        return r;
-    }
-    self->fd = fd;
-    *ret_job = self;
-    return 0;
-}
-
-static struct pk_answer send_copy(struct pk_request *request, struct send_job *self)
-{
-    struct pk_answer answer;
-    int64_t result = send_now(self, MSG_DONTWAIT);
-
-    if (result == -EAGAIN && !(self->flags & MSG_DONTWAIT) && net_blocks(self->fd))
-        return pk_deferred(&self->job);
-    answer = conclude(self, request, result);
-    release_send(&self->job);
-    return answer;
-}
-
-/*
- * A datagram to a path in the guest's tree: the VFS can connect a socket to it, so the socket is
- * connected for the moment of sending.
- */
-static struct pk_answer send_to_path(struct pk_request *request, int fd,
-                                     const struct net_address *address)
-{
-    cleanup_close int ours = fd;
-    struct net_address nobody = {.any.sa_family = AF_UNSPEC, .length = sizeof(sa_family_t)};
-    struct net_address none = {.length = sizeof(none.storage)};
-    struct send_job *self;
-    struct pk_answer answer;
-    int r;
-
-    if (net_type(ours) != SOCK_DGRAM || getpeername(ours, &none.any, &none.length) == 0)
-        return pk_error(-EISCONN);
-    none.length = 0;
-    r = make_job(request, ours, &none, &self);
-    if (r < 0)
-        return pk_error(r);
-    self->fd = -1;
-    answer = unix_connect(request, dup(ours), address);
-    if (answer.kind == PK_ANSWER_VALUE && answer.value == 0) {
-        self->fd = ours;
-        answer = pk_value(send_now(self, MSG_DONTWAIT));
-        self->fd = -1;
-        connect(ours, &nobody.any, nobody.length);
-    }
-    release_send(&self->job);
-    return answer;
+    if (r == 0)
+        r = check_length(fd, &length);
+    message->flags = (int)request->args[3];
+    return r < 0 ? r : net_message_data(request, request->args[1], length, message);
 }
 
 struct pk_answer net_do_sendto(struct pk_request *request)
 {
     cleanup_close int fd = pk_get_fd(request, (int)request->args[0]);
-    struct net_address address;
+    struct net_message message = {.path_fd = -1};
     struct pk_answer refusal;
-    struct send_job *self;
     int domain, r;
+    bool blocks;
 
     if (fd < 0)
         return pk_error(fd);
     domain = net_domain(fd);
     if (domain < 0)
         return pk_error(domain);
-    r = net_read_address(request, request->args[4], request->args[5], &address);
+    if (unix_is_datagram(fd))
+        return unix_send(request, fd);
+    if (request->args[4] == 0)
+        return pk_native(); /* something else in the window, and no address */
+    r = net_read_address(request, request->args[4], request->args[5], &message.address);
     if (r < 0)
         return pk_error(r);
-    if (net_check_domain(request, domain, &refusal) < 0)
+    if (net_check_use(request, domain, &message.address, &refusal) < 0)
         return refusal;
-    if (domain == AF_UNIX && address.length) {
-        r = unix_translate(request, &address);
-        if (r == -EOPNOTSUPP)
-            return send_to_path(request, take_fd(&fd), &address);
-        if (r < 0)
-            return pk_error(r);
-    }
-    r = make_job(request, fd, &address, &self);
+    r = take_message(request, fd, domain, &message);
     if (r < 0)
         return pk_error(r);
-    take_fd(&fd);
-    return send_copy(request, self);
+    blocks = net_blocks(fd);
+    return net_send(request, take_fd(&fd), blocks, &message);
 }

@@ -1,10 +1,7 @@
 /*
  * Which sockets a guest may have, and the names of sockets.
  *
- * With --net none there are no internet sockets. socket() then fails with EAFNOSUPPORT, as on a
- * kernel without the protocol: programs treat that as "this machine has no network" (redis goes on
- * without the listener, audit and resolver libraries take their fallbacks), where EACCES makes many
- * of them give up, and systemd's RestrictAddressFamilies= has made it the common answer.
+ * With --net none internet sockets can be had and are of no use: see net-none.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,8 +19,6 @@
 #define IPPROTO_MPTCP 262
 #endif
 
-static const char off_rule[] = "network is off (--net none is the default)";
-static const char off_allow[] = "run with --net host";
 static const char never[] = "it is never allowed";
 
 int net_read_address(struct pk_request *request, uint64_t address, uint64_t length,
@@ -52,7 +47,11 @@ static int integer_option(int fd, int option)
 
 int net_domain(int fd)
 {
-    return integer_option(fd, SO_DOMAIN);
+    int domain = integer_option(fd, SO_DOMAIN);
+
+    int internet = domain == AF_UNIX ? net_stands_in_for(fd) : 0;
+
+    return internet ? internet : domain;
 }
 
 int net_type(int fd)
@@ -66,7 +65,8 @@ bool net_blocks(int fd)
 }
 
 /* A socket that the guest did not make under these rules may have come with it or over another. */
-int net_check_domain(struct pk_request *request, int domain, struct pk_answer *ret_refusal)
+int net_check_use(struct pk_request *request, int domain, const struct net_address *address,
+                  struct pk_answer *ret_refusal)
 {
     if (domain == AF_UNIX)
         return 0;
@@ -77,7 +77,7 @@ int net_check_domain(struct pk_request *request, int domain, struct pk_answer *r
     }
     if (request->kernel->config.net == PK_NET_HOST)
         return 0;
-    *ret_refusal = pk_denied(request, -ENETUNREACH, off_rule, off_allow, "use of the network");
+    *ret_refusal = net_refuse(request, address);
     return -ENETUNREACH;
 }
 
@@ -95,11 +95,11 @@ static struct pk_answer internet_socket(struct pk_request *request, int type, in
     if (type == SOCK_RAW || type == SOCK_PACKET)
         return pk_denied(request, -EPERM, "raw sockets read and forge the host's traffic", never,
                          "raw socket");
-    if (request->kernel->config.net != PK_NET_HOST)
-        return pk_denied(request, -EAFNOSUPPORT, off_rule, off_allow, "internet socket");
     if (type != SOCK_STREAM && type != SOCK_DGRAM)
         return pk_error(-ESOCKTNOSUPPORT);
-    return is_known_protocol(type, protocol) ? pk_native() : pk_error(-EPROTONOSUPPORT);
+    if (!is_known_protocol(type, protocol))
+        return pk_error(-EPROTONOSUPPORT);
+    return request->kernel->config.net == PK_NET_HOST ? pk_native() : net_stand_in(request);
 }
 
 /* The C library and others ask these while looking around; a line for the user would be noise. */
@@ -114,17 +114,6 @@ static struct pk_answer netlink_socket(struct pk_request *request, int protocol)
     return pk_denied(request, -EAFNOSUPPORT, rule, never, "netlink socket, protocol %d", protocol);
 }
 
-/* Datagrams name their receiver in memory that nobody can check: see emit_socket() of the filter.
- */
-static struct pk_answer local_socket(struct pk_request *request, int type)
-{
-    if ((type == SOCK_DGRAM || type == SOCK_RAW) && !request->kernel->config.unix_isolated)
-        return linux_denied_quietly(request, -ESOCKTNOSUPPORT,
-                                    "local datagrams need a network namespace of their own",
-                                    "local datagram socket");
-    return pk_native();
-}
-
 static struct pk_answer do_socket(struct pk_request *request)
 {
     int domain = (int)request->args[0];
@@ -133,7 +122,7 @@ static struct pk_answer do_socket(struct pk_request *request)
 
     switch (domain) {
     case AF_UNIX:
-        return local_socket(request, type);
+        return type == SOCK_DGRAM || type == SOCK_RAW ? unix_datagram_socket(request) : pk_native();
     case AF_INET:
     case AF_INET6:
         return internet_socket(request, type, protocol);
@@ -162,8 +151,9 @@ static struct pk_answer hand_pair(struct pk_request *request, const int pair[2],
 }
 
 /*
- * A pair of datagram sockets could be used to send to any name of the host. Sequenced packets keep
- * the borders of messages as well; the difference is that the end of one side is seen by the other.
+ * A pair of datagram sockets could be used to send to any name of the host; sequenced packets go to
+ * the peer only, and natively, which a pair of sockets with twins could not. They keep the borders
+ * of messages as well; the difference is that the end of one side is seen by the other.
  */
 static struct pk_answer packet_pair(struct pk_request *request)
 {
@@ -175,6 +165,8 @@ static struct pk_answer packet_pair(struct pk_request *request)
         return pk_error(-EINVAL);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | (flags & SOCK_NONBLOCK), 0, pair) < 0)
         return pk_error(-errno);
+    net_note_connector(request, pair[0]);
+    net_note_connector(request, pair[1]);
     answer = hand_pair(request, pair, flags & SOCK_CLOEXEC ? O_CLOEXEC : 0);
     base_close(pair[0]);
     base_close(pair[1]);
@@ -214,15 +206,25 @@ static struct pk_answer show_name(struct pk_request *request, bool peer)
 {
     cleanup_close int fd = pk_get_fd(request, (int)request->args[0]);
     struct net_address address = {.length = sizeof(address.storage)};
-    int r;
+    struct unix_twin *twin;
+    int internet, r;
 
     if (fd < 0)
         return pk_error(fd);
+    if (peer && unix_is_datagram(fd)) {
+        int sender = unix_sender(request, fd, &twin);
+
+        base_close(fd);
+        fd = sender;
+    }
     r = peer ? getpeername(fd, &address.any, &address.length)
              : getsockname(fd, &address.any, &address.length);
     if (r < 0)
         return pk_error(-errno);
-    if (address.any.sa_family == AF_UNIX)
+    internet = net_stands_in_for(fd);
+    if (internet)
+        net_stand_in_name(internet, &address);
+    else if (address.any.sa_family == AF_UNIX)
         unix_to_guest(request, fd, peer, &address);
     return pk_value(write_address(request, &address));
 }
@@ -240,12 +242,20 @@ static struct pk_answer do_getpeername(struct pk_request *request)
 int linux_register_network(struct pk_kernel *kernel)
 {
     static const struct linux_handler handlers[] = {
-        {ABI_NR_socket, do_socket},           {ABI_NR_socketpair, do_socketpair},
-        {ABI_NR_getsockname, do_getsockname}, {ABI_NR_getpeername, do_getpeername},
-        {ABI_NR_connect, net_do_connect},     {ABI_NR_bind, net_do_bind},
+        {ABI_NR_socket, do_socket},
+        {ABI_NR_socketpair, do_socketpair},
+        {ABI_NR_getsockname, do_getsockname},
+        {ABI_NR_getpeername, do_getpeername},
+        {ABI_NR_connect, net_do_connect},
+        {ABI_NR_bind, net_do_bind},
         {ABI_NR_sendto, net_do_sendto},
+        {ABI_NR_sendmsg, net_do_sendmsg},
+        {ABI_NR_sendmmsg, net_do_sendmmsg},
+        {ABI_NR_getsockopt, net_do_getsockopt},
+        {ABI_NR_setsockopt, net_do_setsockopt},
     };
 
     linux_set_handlers(kernel, handlers, array_length(handlers));
+    unix_set_receive_handlers(kernel);
     return 0;
 }

@@ -12,7 +12,7 @@
 #include "linux/elf-cache.h"
 #include "linux/linux-internal.h"
 #include "linux/linux.h"
-#include "linux/unix-names.h"
+#include "linux/net-internal.h"
 
 /* Names that go beyond this kernel carry the token, so that two kernels never meet. */
 static void make_token(char token[17])
@@ -45,6 +45,8 @@ static struct linux_state *state_new(void)
     take_host_names(state);
     state->elf_cache = elf_cache_new();
     state->names = unix_names_new();
+    state->twins = unix_twins_new(state->token);
+    state->connections = net_connections_new();
     return state;
 }
 
@@ -75,7 +77,9 @@ int linux_register(struct pk_kernel *kernel)
     kernel->personality = &state->personality;
     kernel->hostname = state->hostname;
     kernel->domainname = state->domainname;
-    r = state->elf_cache && state->names ? register_families(kernel) : -ENOMEM;
+    r = state->elf_cache && state->names && state->twins && state->connections
+            ? register_families(kernel)
+            : -ENOMEM;
     if (r < 0)
         linux_unregister(kernel);
     return r;
@@ -93,5 +97,7 @@ void linux_unregister(struct pk_kernel *kernel)
     kernel->domainname = NULL;
     elf_cache_free(state->elf_cache);
     unix_names_free(state->names);
+    unix_twins_free(state->twins);
+    net_connections_free(state->connections);
     free(state);
 }

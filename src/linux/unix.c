@@ -2,9 +2,8 @@
  * AF_UNIX sockets: paths are names in the guest's tree, abstract names are private to the process
  * kernel.
  *
- * Known differences: accept() and recvfrom() are native and show the host's names of peers that
- * have one; SO_PEERCRED of a connection made here shows the process kernel's pid, since the host
- * notes who calls connect().
+ * Known differences: accept() is native and shows the host's names of peers that have one. Such a
+ * name can be used wherever the guest's own name could.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +15,6 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "linux/net-internal.h"
-#include "linux/unix-names.h"
 
 /* Linux tries all five-digit hexadecimal numbers. */
 #define AUTOBIND_MAX 0x100000u
@@ -31,21 +29,50 @@ static int to_name(const struct net_address *address, struct unix_name *ret_name
     return 0;
 }
 
-/* The same for what a guest gives: the terminator is only shown, never taken. */
-static int to_given_name(const struct net_address *address, struct unix_name *ret_name)
+bool unix_is_abstract(const struct unix_name *name)
 {
-    return address->length > sizeof(address->local) ? -EINVAL : to_name(address, ret_name);
+    return name->address.sun_path[0] == '\0';
+}
+
+/* The guest's name of what the host calls `real`; false when it is none of ours. */
+static bool guest_name_of(struct pk_request *request, uint64_t inode, const struct unix_name *real,
+                          struct unix_name *ret_guest)
+{
+    struct linux_state *state = linux_state(request->kernel);
+    const struct unix_name *known = unix_names_find(state->names, inode, real);
+    struct unix_twin *twin;
+
+    if (known)
+        *ret_guest = *known;
+    else if (unix_twins_is_name(state->twins, real, &twin))
+        *ret_guest = twin ? twin->guest : (struct unix_name){.length = 0};
+    else
+        return unix_is_abstract(real) && unix_abstract_to_guest(state->token, real, ret_guest);
+    return true;
+}
+
+int unix_given_name(struct pk_request *request, const struct net_address *address,
+                    struct unix_name *ret_name)
+{
+    struct unix_name guest;
+    int r = address->length > sizeof(address->local) ? -EINVAL : to_name(address, ret_name);
+
+    if (r < 0)
+        return r;
+    /* What the host shows natively: an absolute path, or a name with our token. */
+    if ((unix_is_abstract(ret_name) || ret_name->address.sun_path[0] == '/') &&
+        guest_name_of(request, 0, ret_name, &guest)) {
+        if (guest.length == 0)
+            return -ECONNREFUSED;
+        *ret_name = guest;
+    }
+    return 0;
 }
 
 static void to_address(const struct unix_name *name, struct net_address *ret_address)
 {
     *ret_address = (struct net_address){.length = name->length};
     memcpy(&ret_address->storage, name, name->length);
-}
-
-static bool is_abstract(const struct unix_name *name)
-{
-    return name->address.sun_path[0] == '\0';
 }
 
 /* The path in a name, which need not be terminated there. */
@@ -63,7 +90,7 @@ static struct unix_name as_shown(const struct unix_name *given)
     struct unix_name shown = *given;
     char path[sizeof(given->address.sun_path) + 1];
 
-    if (is_abstract(given))
+    if (unix_is_abstract(given))
         return shown;
     path_of(given, path);
     shown = (struct unix_name){.address.sun_family = AF_UNIX,
@@ -72,8 +99,8 @@ static struct unix_name as_shown(const struct unix_name *given)
     return shown;
 }
 
-static void host_abstract(struct pk_request *request, const struct unix_name *guest,
-                          struct net_address *ret_address)
+void unix_host_abstract(struct pk_request *request, const struct unix_name *guest,
+                        struct net_address *ret_address)
 {
     struct unix_name host;
 
@@ -94,15 +121,24 @@ static void remember(struct pk_request *request, int fd, const struct unix_name 
     struct unix_name shown = as_shown(guest);
     struct unix_name real = {.length = UNIX_NAME_MAX};
 
-    if (getsockname(fd, (struct sockaddr *)&real, &real.length) == 0)
-        unix_names_add(linux_state(request->kernel)->names, inode_of(fd), &shown, &real);
+    struct linux_state *state = linux_state(request->kernel);
+    uint64_t inode = inode_of(fd);
+    struct unix_twin *twin = unix_is_datagram(fd) ? unix_twins_find(state->twins, inode) : NULL;
+
+    if (getsockname(fd, (struct sockaddr *)&real, &real.length) < 0)
+        return;
+    unix_names_add(state->names, inode, &shown, &real);
+    if (twin) {
+        twin->guest = shown;
+        twin->real = real;
+    }
 }
 
 static int bind_abstract(struct pk_request *request, int fd, const struct unix_name *guest)
 {
     struct net_address host;
 
-    host_abstract(request, guest, &host);
+    unix_host_abstract(request, guest, &host);
     if (bind(fd, &host.any, host.length) < 0)
         return -errno;
     remember(request, fd, guest);
@@ -160,15 +196,15 @@ int unix_bind(struct pk_request *request, int fd, const struct net_address *addr
 
     if (address->length == UNIX_NAME_HEADER && address->any.sa_family == AF_UNIX)
         return bind_any(request, fd);
-    r = to_given_name(address, &guest);
+    r = address->length > sizeof(address->local) ? -EINVAL : to_name(address, &guest);
     if (r < 0)
         return r;
-    return is_abstract(&guest) ? bind_abstract(request, fd, &guest)
-                               : bind_path(request, fd, &guest);
+    return unix_is_abstract(&guest) ? bind_abstract(request, fd, &guest)
+                                    : bind_path(request, fd, &guest);
 }
 
-static int find_socket(struct pk_request *request, const struct unix_name *guest,
-                       struct vfs_actor *actor, struct vfs_place **ret_place)
+int unix_find_socket(struct pk_request *request, const struct unix_name *guest,
+                     struct vfs_actor *actor, struct vfs_place **ret_place)
 {
     cleanup_walk struct linux_walk at = {0};
     cleanup_place struct vfs_place *place = NULL;
@@ -209,6 +245,12 @@ static struct pk_answer wait_for_listener(struct pk_request *request, int fd,
     return net_connect_later(take_fd(&ours), take_fd(&path), &address);
 }
 
+struct pk_answer unix_out_of_reach(struct pk_request *request, struct vfs_place *place)
+{
+    return pk_denied(request, -EACCES, "sockets of the host are out of reach",
+                     "show it writable with --bind", "connect to %s", vfs_place_path(place));
+}
+
 static struct pk_answer connect_path(struct pk_request *request, int fd,
                                      const struct unix_name *guest)
 {
@@ -217,7 +259,7 @@ static struct pk_answer connect_path(struct pk_request *request, int fd,
     struct net_hurry hurry = {.fd = -1};
     struct vfs_actor actor;
     bool blocks = net_blocks(ours);
-    int r = find_socket(request, guest, &actor, &place);
+    int r = unix_find_socket(request, guest, &actor, &place);
 
     if (r < 0)
         return pk_error(r);
@@ -227,10 +269,7 @@ static struct pk_answer connect_path(struct pk_request *request, int fd,
     net_end_hurry(&hurry);
     if (net_is_unfinished(r) && blocks)
         return wait_for_listener(request, take_fd(&ours), place, &actor);
-    if (r == -EXDEV)
-        return pk_denied(request, -EACCES, "sockets of the host are out of reach",
-                         "show it writable with --bind", "connect to %s", vfs_place_path(place));
-    return pk_value(r);
+    return r == -EXDEV ? unix_out_of_reach(request, place) : pk_value(r);
 }
 
 struct pk_answer unix_connect(struct pk_request *request, int fd, const struct net_address *address)
@@ -239,50 +278,36 @@ struct pk_answer unix_connect(struct pk_request *request, int fd, const struct n
     struct unix_name guest;
     int r;
 
-    if (address->any.sa_family == AF_UNSPEC) /* a datagram socket lets go of its peer */
+    if (unix_is_datagram(fd)) {
+        cleanup_close int ours = fd;
+
+        return unix_connect_datagram(request, ours, address);
+    }
+    net_note_connector(request, fd);
+    if (address->any.sa_family == AF_UNSPEC)
         return net_connect(fd, address);
-    r = to_given_name(address, &guest);
+    r = unix_given_name(request, address, &guest);
     if (r < 0) {
         base_close(fd);
         return pk_error(r);
     }
-    if (!is_abstract(&guest))
+    if (!unix_is_abstract(&guest))
         return connect_path(request, fd, &guest);
-    host_abstract(request, &guest, &host);
+    unix_host_abstract(request, &guest, &host);
     return net_connect(fd, &host);
-}
-
-int unix_translate(struct pk_request *request, struct net_address *address)
-{
-    struct unix_name guest;
-    int r = to_given_name(address, &guest);
-
-    if (r < 0)
-        return r;
-    if (!is_abstract(&guest))
-        return -EOPNOTSUPP;
-    host_abstract(request, &guest, address);
-    return 0;
 }
 
 void unix_to_guest(struct pk_request *request, int fd, bool peer, struct net_address *address)
 {
-    struct linux_state *state = linux_state(request->kernel);
-    const struct unix_name *known;
     struct unix_name real, guest;
+    bool found;
 
     if (to_name(address, &real) < 0)
         return; /* no name */
-    known = unix_names_find(state->names, peer ? 0 : inode_of(fd), &real);
-    if (known) {
-        to_address(known, address);
-        return;
-    }
-    if (is_abstract(&real)) {
-        if (unix_abstract_to_guest(state->token, &real, &guest))
-            to_address(&guest, address);
-        return;
-    }
-    /* A path of the host that the guest never gave: it is none of its business. */
-    *address = (struct net_address){.any.sa_family = AF_UNIX, .length = UNIX_NAME_HEADER};
+    found = guest_name_of(request, peer ? 0 : inode_of(fd), &real, &guest);
+    if (found && guest.length)
+        to_address(&guest, address);
+    else if (found || !unix_is_abstract(&real))
+        /* A path of the host that the guest never gave: it is none of its business. */
+        *address = (struct net_address){.any.sa_family = AF_UNIX, .length = UNIX_NAME_HEADER};
 }

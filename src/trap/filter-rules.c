@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stddef.h>
 #include <sys/mman.h>
@@ -30,6 +31,10 @@
 #define SOCKET_TYPE_BITS 0xfu
 
 #define IOPRIO_WHO_PROCESS 1
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* Linux 6.5 */
+#endif
 
 static uint32_t low_word(unsigned argument)
 {
@@ -221,9 +226,10 @@ static void emit_clone(const struct filter_emitter *e)
 /*
  * socket, socketpair: AF_UNIX stream and seqpacket sockets reach nobody before connect() or bind(),
  * which are served. A datagram socket (SOCK_RAW is another word for it) can name its peer in each
- * message, in memory that the filter does not see: native only where no host name is in reach.
+ * message, in memory that the filter does not see: the process kernel makes one that cannot, and
+ * puts it into the window. Pairs are native where no host name is in reach.
  */
-static void emit_socket(const struct filter_emitter *e)
+static void emit_local_types(const struct filter_emitter *e, size_t count)
 {
     static const uint32_t types[] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM, SOCK_RAW};
     bpf_label native = new_label(e);
@@ -233,19 +239,31 @@ static void emit_socket(const struct filter_emitter *e)
     bpf_branch(e->code, BPF_JEQ, AF_UNIX, BPF_NEXT, serve);
     load(e, 1);
     bpf_and(e->code, SOCKET_TYPE_BITS);
-    branch_on_values(e, types, e->config->unix_isolated ? 4 : 2, native, serve);
+    branch_on_values(e, types, count, native, serve);
     verdict_at(e, native, VERDICT_NATIVE);
     verdict_at(e, serve, VERDICT_SERVE);
 }
 
+static void emit_socket(const struct filter_emitter *e)
+{
+    emit_local_types(e, 2);
+}
+
+static void emit_socketpair(const struct filter_emitter *e)
+{
+    emit_local_types(e, e->config->unix_isolated ? 4 : 2);
+}
+
 /*
- * sendto: without an address it is a send() on a connected socket. MSG_FASTOPEN would connect and
- * send in one go, past the rules for connect(); programs fall back to connect().
+ * sendto: without an address it is a send() on a connected socket, served for the datagram sockets
+ * of the window. MSG_FASTOPEN would connect and send in one go, past the rules for connect();
+ * programs fall back to connect().
  */
 static void emit_sendto(const struct filter_emitter *e)
 {
     bpf_label low_is_null = new_label(e);
     bpf_label connected = new_label(e);
+    bpf_label native = new_label(e);
     bpf_label refuse = new_label(e);
     bpf_label serve = new_label(e);
 
@@ -256,25 +274,83 @@ static void emit_sendto(const struct filter_emitter *e)
     bpf_bind(e->code, low_is_null);
     load_high(e, 4);
     bpf_branch(e->code, BPF_JEQ, 0, connected, serve);
-    verdict_at(e, connected, VERDICT_NATIVE);
+    bpf_bind(e->code, connected);
+    filter_branch_on_window(e, 0, serve, native);
+    verdict_at(e, native, VERDICT_NATIVE);
     verdict_at(e, serve, VERDICT_SERVE);
     verdict_at(e, refuse, VERDICT_ERRNO(EOPNOTSUPP));
 }
 
 /*
- * sendmsg, sendmmsg: the address, if any, is in memory. Without a network the guest only has
- * sockets on which it decides nothing (see emit_socket); with the host's network every address is
- * allowed. MSG_FASTOPEN as for sendto.
+ * sendmsg, sendmmsg: the address, if any, is in memory. Native on sockets for which it decides
+ * nothing: without a network the guest has no others outside of the window, where its datagram
+ * sockets are (one that got out cannot send); with the host's network every address is allowed.
+ * MSG_FASTOPEN as for sendto.
  */
 static void emit_sendmsg(const struct filter_emitter *e)
 {
+    bpf_label look = new_label(e);
     bpf_label refuse = new_label(e);
     bpf_label native = new_label(e);
+    bpf_label serve = new_label(e);
 
     load(e, e->nr == ABI_NR_sendmmsg ? 3 : 2);
-    bpf_branch(e->code, BPF_JSET, MSG_FASTOPEN, refuse, native);
+    bpf_branch(e->code, BPF_JSET, MSG_FASTOPEN, refuse, look);
+    bpf_bind(e->code, look);
+    filter_branch_on_window(e, 0, serve, native);
     verdict_at(e, native, VERDICT_NATIVE);
+    verdict_at(e, serve, VERDICT_SERVE);
     verdict_at(e, refuse, VERDICT_ERRNO(EOPNOTSUPP));
+}
+
+/* recvfrom: the host's names of the senders of datagrams are not the guest's. */
+static void emit_recvfrom(const struct filter_emitter *e)
+{
+    bpf_label low_is_null = new_label(e);
+    bpf_label named = new_label(e);
+    bpf_label native = new_label(e);
+    bpf_label serve = new_label(e);
+
+    load(e, 4);
+    bpf_branch(e->code, BPF_JEQ, 0, low_is_null, named);
+    bpf_bind(e->code, low_is_null);
+    load_high(e, 4);
+    bpf_branch(e->code, BPF_JEQ, 0, native, named);
+    bpf_bind(e->code, named);
+    filter_branch_on_window(e, 0, serve, native);
+    verdict_at(e, native, VERDICT_NATIVE);
+    verdict_at(e, serve, VERDICT_SERVE);
+}
+
+/* getsockopt: the process kernel connects for its guests, so the host takes it for the peer. */
+static void emit_getsockopt(const struct filter_emitter *e)
+{
+    static const uint32_t options[] = {SO_PEERCRED, SO_PEERPIDFD};
+    bpf_label native = new_label(e);
+    bpf_label serve = new_label(e);
+
+    load(e, 1);
+    bpf_branch(e->code, BPF_JEQ, SOL_SOCKET, BPF_NEXT, native);
+    load(e, 2);
+    branch_on_values(e, options, array_length(options), serve, native);
+    verdict_at(e, native, VERDICT_NATIVE);
+    verdict_at(e, serve, VERDICT_SERVE);
+}
+
+/*
+ * setsockopt: without a network an internet socket is a stand-in (linux/net-none.c) that does not
+ * have the options of its protocols.
+ */
+static void emit_setsockopt(const struct filter_emitter *e)
+{
+    static const uint32_t levels[] = {IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_IPV6};
+    bpf_label native = new_label(e);
+    bpf_label serve = new_label(e);
+
+    load(e, 1);
+    branch_on_values(e, levels, array_length(levels), serve, native);
+    verdict_at(e, native, VERDICT_NATIVE);
+    verdict_at(e, serve, VERDICT_SERVE);
 }
 
 /* Argument `resource` names one of the two limits that the process kernel uses itself. */
@@ -365,8 +441,6 @@ struct filter_action filter_simplify(const struct filter_config *config, enum ab
         return config->virtual_identity ? serve : native;
     case ABI_RULE_FSTAT:
         return config->virtual_identity ? serve : (struct filter_action){.rule = ABI_RULE_WINDOW};
-    case ABI_RULE_SOCKETPAIR:
-        return (struct filter_action){.rule = ABI_RULE_SOCKET};
     case ABI_RULE_IPC:
         if (!config->ipc_isolated)
             return absent; /* keys are host-wide; as on a kernel without System V IPC */
@@ -375,6 +449,8 @@ struct filter_action filter_simplify(const struct filter_config *config, enum ab
         return nr == ABI_NR_execve ? as_it_is : serve;
     case ABI_RULE_SENDMSG:
         return of_this_call;
+    case ABI_RULE_SETSOCKOPT:
+        return config->net == PK_NET_NONE ? as_it_is : native;
     case ABI_RULE_PID_SELF:
         return nr == ABI_NR_ioprio_set ? of_this_call : as_it_is;
     default:
@@ -406,16 +482,18 @@ typedef void (*emit_function)(const struct filter_emitter *e);
 
 /* Rules that filter_simplify() turns into others are not here. */
 static const emit_function emit_functions[ABI_RULE_COUNT] = {
-    [ABI_RULE_PRLIMIT] = emit_prlimit,     [ABI_RULE_RLIMIT] = emit_rlimit,
-    [ABI_RULE_PRCTL] = filter_emit_prctl,  [ABI_RULE_PRIORITY] = emit_priority,
-    [ABI_RULE_PID_SELF] = emit_pid_self,   [ABI_RULE_CLONE] = emit_clone,
-    [ABI_RULE_EXECVE] = emit_execve,       [ABI_RULE_IPC] = emit_shmat,
-    [ABI_RULE_SOCKET] = emit_socket,       [ABI_RULE_SENDTO] = emit_sendto,
-    [ABI_RULE_SENDMSG] = emit_sendmsg,     [ABI_RULE_IOCTL] = filter_emit_ioctl,
-    [ABI_RULE_FCNTL] = filter_emit_fcntl,  [ABI_RULE_MMAP] = emit_mmap,
-    [ABI_RULE_RPAGE] = emit_rpage,         [ABI_RULE_MREMAP] = emit_mremap,
-    [ABI_RULE_WINDOW] = emit_window_0,     [ABI_RULE_WINDOW2] = emit_window_0_1,
-    [ABI_RULE_WINDOW02] = emit_window_0_2,
+    [ABI_RULE_PRLIMIT] = emit_prlimit,       [ABI_RULE_RLIMIT] = emit_rlimit,
+    [ABI_RULE_PRCTL] = filter_emit_prctl,    [ABI_RULE_PRIORITY] = emit_priority,
+    [ABI_RULE_PID_SELF] = emit_pid_self,     [ABI_RULE_CLONE] = emit_clone,
+    [ABI_RULE_EXECVE] = emit_execve,         [ABI_RULE_IPC] = emit_shmat,
+    [ABI_RULE_SOCKET] = emit_socket,         [ABI_RULE_SENDTO] = emit_sendto,
+    [ABI_RULE_SENDMSG] = emit_sendmsg,       [ABI_RULE_IOCTL] = filter_emit_ioctl,
+    [ABI_RULE_FCNTL] = filter_emit_fcntl,    [ABI_RULE_MMAP] = emit_mmap,
+    [ABI_RULE_RPAGE] = emit_rpage,           [ABI_RULE_MREMAP] = emit_mremap,
+    [ABI_RULE_WINDOW] = emit_window_0,       [ABI_RULE_WINDOW2] = emit_window_0_1,
+    [ABI_RULE_RECVFROM] = emit_recvfrom,     [ABI_RULE_GETSOCKOPT] = emit_getsockopt,
+    [ABI_RULE_SETSOCKOPT] = emit_setsockopt, [ABI_RULE_WINDOW02] = emit_window_0_2,
+    [ABI_RULE_SOCKETPAIR] = emit_socketpair,
 };
 
 void filter_emit(struct bpf_code *code, const struct filter_config *config,

@@ -116,7 +116,8 @@ static void choose_namespaces(const struct trap *trap, const struct trap_start *
         !walls->user_namespace || (trap->features.user_namespaces &&
                                    (trap->kernel->config.virtual_identity || start->require_walls));
     walls->network_namespace = walls->namespaces && no_network && (!scoped || start->require_walls);
-    walls->unix_isolated = walls->namespaces && (scoped || walls->network_namespace);
+    /* The process kernel makes sockets for guests in the host's network namespace. */
+    walls->unix_isolated = walls->namespaces && scoped;
 }
 
 int walls_plan(struct trap *trap, const struct trap_start *start, struct trap_walls *ret_walls,

@@ -95,21 +95,46 @@ static uint32_t reference_socket(reference_config config, reference_data data)
         return SERVE;
     if (type == SOCK_STREAM || type == SOCK_SEQPACKET)
         return NATIVE;
-    return (type == SOCK_DGRAM || type == SOCK_RAW) && config->unix_isolated ? NATIVE : SERVE;
+    return (type == SOCK_DGRAM || type == SOCK_RAW) && data->nr == ABI_NR_socketpair &&
+                   config->unix_isolated
+               ? NATIVE
+               : SERVE;
 }
 
-static uint32_t reference_sendto(reference_data data)
+static uint32_t reference_sendto(reference_config config, reference_data data)
 {
     if (data->args[3] & MSG_FASTOPEN)
         return FAIL(EOPNOTSUPP);
-    return data->args[4] == 0 ? NATIVE : SERVE;
+    return data->args[4] == 0 ? reference_window(config, data->args[0]) : SERVE;
 }
 
-static uint32_t reference_sendmsg(reference_data data)
+static uint32_t reference_sendmsg(reference_config config, reference_data data)
 {
     uint64_t flags = data->nr == ABI_NR_sendmsg ? data->args[2] : data->args[3];
 
-    return flags & MSG_FASTOPEN ? FAIL(EOPNOTSUPP) : NATIVE;
+    return flags & MSG_FASTOPEN ? FAIL(EOPNOTSUPP) : reference_window(config, data->args[0]);
+}
+
+static uint32_t reference_recvfrom(reference_config config, reference_data data)
+{
+    return data->args[4] == 0 ? NATIVE : reference_window(config, data->args[0]);
+}
+
+static uint32_t reference_setsockopt(reference_config config, reference_data data)
+{
+    int level = (int)data->args[1];
+
+    if (config->net == PK_NET_HOST)
+        return NATIVE;
+    return level == 0 || level == 6 || level == 17 || level == 41 ? SERVE : NATIVE;
+}
+
+static uint32_t reference_getsockopt(reference_data data)
+{
+    int option = (int)data->args[2];
+
+    return (int)data->args[1] == SOL_SOCKET && (option == SO_PEERCRED || option == 77) ? SERVE
+                                                                                       : NATIVE;
 }
 
 static uint32_t reference_limit(uint64_t resource)
@@ -338,9 +363,15 @@ static uint32_t reference_rule(reference_config config, enum abi_rule rule, refe
     case ABI_RULE_SOCKETPAIR:
         return reference_socket(config, data);
     case ABI_RULE_SENDTO:
-        return reference_sendto(data);
+        return reference_sendto(config, data);
     case ABI_RULE_SENDMSG:
-        return reference_sendmsg(data);
+        return reference_sendmsg(config, data);
+    case ABI_RULE_RECVFROM:
+        return reference_recvfrom(config, data);
+    case ABI_RULE_SETSOCKOPT:
+        return reference_setsockopt(config, data);
+    case ABI_RULE_GETSOCKOPT:
+        return reference_getsockopt(data);
     case ABI_RULE_IOCTL:
         return reference_ioctl(config, data);
     case ABI_RULE_FCNTL:

@@ -623,6 +623,27 @@ static void test_processes(void **state)
 
 /* ---- sockets ---- */
 
+/* Without a network: there is a socket, it reaches nobody, and the user is told of its use once. */
+static void check_stand_in(struct fixture *f, int domain, int type)
+{
+    struct sockaddr_storage name = {.ss_family = (sa_family_t)domain};
+    struct pk_answer answer = CALL(f, ABI_NR_socket, domain, type | SOCK_CLOEXEC, 0);
+    int room = sizeof(name);
+    unsigned told = f->denials;
+
+    assert_int_equal(answer.kind, PK_ANSWER_DESCRIPTOR);
+    assert_int_equal(answer.fd_flags, O_CLOEXEC);
+    assert_int_equal(VALUE(f, ABI_NR_setsockopt, answer.fd, IPPROTO_TCP, 1, ARG(&room), 4), 0);
+    assert_int_equal(VALUE(f, ABI_NR_getsockname, answer.fd, ARG(&name), ARG(&room)), 0);
+    assert_int_equal(name.ss_family, domain);
+    assert_int_equal(f->denials, told);
+    assert_int_equal(VALUE(f, ABI_NR_connect, answer.fd, ARG(&name), room), -ENETUNREACH);
+    assert_int_equal(VALUE(f, ABI_NR_bind, answer.fd, ARG(&name), room), -EAFNOSUPPORT);
+    assert_int_equal(VALUE(f, ABI_NR_sendto, answer.fd, ARG("x"), 1, 0, ARG(&name), room),
+                     -ENETUNREACH);
+    close(answer.fd);
+}
+
 static void test_socket_kinds(void **state)
 {
     struct pk_config config = root_config();
@@ -630,21 +651,68 @@ static void test_socket_kinds(void **state)
 
     (void)state;
     fixture_open(&f, &config);
-    assert_int_equal(VALUE(&f, ABI_NR_socket, AF_INET, SOCK_STREAM, 0), -EAFNOSUPPORT);
-    assert_int_equal(VALUE(&f, ABI_NR_socket, AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0),
-                     -EAFNOSUPPORT);
-    assert_int_equal(f.denials, 1);
+    check_stand_in(&f, AF_INET, SOCK_STREAM);
+    check_stand_in(&f, AF_INET6, SOCK_DGRAM);
+    assert_int_equal(f.denials, 3);
     assert_int_equal(VALUE(&f, ABI_NR_socket, AF_INET, SOCK_RAW, IPPROTO_ICMP), -EPERM);
     assert_int_equal(VALUE(&f, ABI_NR_socket, AF_NETLINK, SOCK_RAW, 0), -EAFNOSUPPORT);
     assert_int_equal(VALUE(&f, ABI_NR_socket, AF_PACKET, SOCK_RAW, 0), -EPERM);
     assert_int_equal(VALUE(&f, ABI_NR_socket, AF_ALG, SOCK_SEQPACKET, 0), -EAFNOSUPPORT);
-    assert_int_equal(VALUE(&f, ABI_NR_socket, AF_UNIX, SOCK_DGRAM, 0), -ESOCKTNOSUPPORT);
     assert_native(CALL(&f, ABI_NR_socket, AF_UNIX, SOCK_STREAM, 0));
     f.kernel->config.net = PK_NET_HOST;
     assert_native(CALL(&f, ABI_NR_socket, AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
     assert_native(CALL(&f, ABI_NR_socket, AF_INET6, SOCK_DGRAM, IPPROTO_UDP));
     assert_int_equal(VALUE(&f, ABI_NR_socket, AF_INET, SOCK_STREAM, IPPROTO_SCTP),
                      -EPROTONOSUPPORT);
+    fixture_close(&f);
+}
+
+static socklen_t local_address(struct sockaddr_un *address, const char *name, size_t length)
+{
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    memcpy(address->sun_path, name, length);
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+}
+
+/* A guest's datagram socket sends through us, or not at all. */
+static void test_datagrams(void **state)
+{
+    struct pk_config config = root_config();
+    struct fixture f;
+    struct sockaddr_un name;
+    struct msghdr message = {.msg_name = &name};
+    struct iovec part = {(char *)"hello", 5};
+    struct pk_answer server, client;
+    socklen_t length;
+    char text[8];
+
+    (void)state;
+    fixture_open(&f, &config);
+    length = local_address(&name, "\0test", 5);
+    server = CALL(&f, ABI_NR_socket, AF_UNIX, SOCK_DGRAM, 0);
+    client = CALL(&f, ABI_NR_socket, AF_UNIX, SOCK_RAW | SOCK_CLOEXEC, 0);
+    assert_int_equal(server.kind, PK_ANSWER_DESCRIPTOR);
+    assert_int_equal(server.number, 900);
+    assert_int_equal(client.fd_flags, O_CLOEXEC);
+    assert_int_equal(VALUE(&f, ABI_NR_bind, server.fd, ARG(&name), length), 0);
+    assert_int_equal(VALUE(&f, ABI_NR_sendto, client.fd, ARG("hello"), 5, 0, ARG(&name), length),
+                     5);
+    assert_int_equal(recv(server.fd, text, sizeof(text), MSG_DONTWAIT), 5);
+    message.msg_namelen = length;
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    assert_int_equal(VALUE(&f, ABI_NR_sendmsg, client.fd, ARG(&message), 0), 5);
+    assert_int_equal(recv(server.fd, text, sizeof(text), MSG_DONTWAIT), 5);
+    /* natively, by a name of the host */
+    length = sizeof(name);
+    assert_int_equal(getsockname(server.fd, (struct sockaddr *)&name, &length), 0);
+    assert_int_equal(sendto(client.fd, "x", 1, 0, (struct sockaddr *)&name, length), -1);
+    assert_int_equal(errno, EPIPE);
+    assert_int_equal(connect(client.fd, (struct sockaddr *)&name, length), 0);
+    assert_int_equal(send(client.fd, "x", 1, 0), -1);
+    assert_int_equal(errno, EPIPE);
+    close(server.fd);
+    close(client.fd);
     fixture_close(&f);
 }
 
@@ -668,13 +736,6 @@ static void test_packet_pair(void **state)
     assert_int_equal(VALUE(&f, ABI_NR_socketpair, AF_UNIX, SOCK_DGRAM, 0, 0), -EFAULT);
     assert_int_equal(VALUE(&f, ABI_NR_socketpair, AF_INET, SOCK_STREAM, 0, ARG(pair)), -EOPNOTSUPP);
     fixture_close(&f);
-}
-
-static socklen_t local_address(struct sockaddr_un *address, const char *name, size_t length)
-{
-    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    memcpy(address->sun_path, name, length);
-    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 }
 
 /* Binds one socket to a name, connects another to it, and looks at the names of both. */
@@ -815,7 +876,7 @@ static void test_internet(void **state)
     fixture_open(&f, &config);
     /* a socket from elsewhere is of no use without the network */
     assert_int_equal(VALUE(&f, ABI_NR_bind, listener, ARG(&address), sizeof(address)),
-                     -ENETUNREACH);
+                     -EAFNOSUPPORT);
     f.kernel->config.net = PK_NET_HOST;
     assert_int_equal(VALUE(&f, ABI_NR_bind, listener, ARG(&address), sizeof(address)), 0);
     assert_int_equal(VALUE(&f, ABI_NR_getsockname, listener, ARG(&address), ARG(&room)), 0);
@@ -878,9 +939,10 @@ int main(void)
         cmocka_unit_test(test_fixed_identity), cmocka_unit_test(test_limits),
         cmocka_unit_test(test_host_name),      cmocka_unit_test(test_signals),
         cmocka_unit_test(test_processes),      cmocka_unit_test(test_socket_kinds),
-        cmocka_unit_test(test_packet_pair),    cmocka_unit_test(test_local_names),
-        cmocka_unit_test(test_autobind),       cmocka_unit_test(test_connect_waits),
-        cmocka_unit_test(test_internet),       cmocka_unit_test(test_abstract_names),
+        cmocka_unit_test(test_datagrams),      cmocka_unit_test(test_packet_pair),
+        cmocka_unit_test(test_local_names),    cmocka_unit_test(test_autobind),
+        cmocka_unit_test(test_connect_waits),  cmocka_unit_test(test_internet),
+        cmocka_unit_test(test_abstract_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

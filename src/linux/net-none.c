@@ -1,0 +1,139 @@
+/*
+ * Internet sockets of a guest without a network (--net none).
+ *
+ * Programs and the C library make internet sockets while they look around: to list interfaces, to
+ * sort addresses, to see which families there are. As on a machine that has no route anywhere, they
+ * get one, and connect, bind and sendto fail; only these ask for the network, and are told to the
+ * user, each with the first address that it was tried with.
+ *
+ * The socket is a stand-in: an AF_UNIX socket of a type that reaches nobody by itself, known by its
+ * name "\0cerebro-TOKEN!INODE" ("?" for IPv6). So nothing depends on what an unconnected internet
+ * socket might do natively (send by sendmsg, listen at a port of the host's choice).
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "linux/net-internal.h"
+
+#define TYPE_MASK    0xf /* SOCK_TYPE_MASK */
+#define PREFIX       "cerebro-"
+#define MARK_4       '!'
+#define MARK_6       '?'
+#define MARK_AT      (sizeof(PREFIX) - 1 + 16) /* behind the token */
+#define ADDRESS_SIZE (INET6_ADDRSTRLEN + sizeof("[]:65535"))
+
+static const char rule[] = "network is off (--net none is the default)";
+static const char allow[] = "run with --net host";
+
+static int bind_mark(struct pk_request *request, int fd)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    struct stat stat;
+    int length;
+
+    if (fstat(fd, &stat) < 0)
+        return -errno;
+    length =
+        snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, PREFIX "%s%c%lx",
+                 linux_state(request->kernel)->token,
+                 (int)request->args[0] == AF_INET6 ? MARK_6 : MARK_4, (unsigned long)stat.st_ino);
+    return bind(fd, (struct sockaddr *)&name, (socklen_t)(UNIX_NAME_HEADER + 1 + (size_t)length)) <
+                   0
+               ? -errno
+               : 0;
+}
+
+struct pk_answer net_stand_in(struct pk_request *request)
+{
+    int type = (int)request->args[1] & TYPE_MASK;
+    int flags = (int)request->args[1] & ~TYPE_MASK;
+    cleanup_close int fd = -1;
+    int r;
+
+    if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
+        return pk_error(-EINVAL);
+    type = type == SOCK_STREAM ? SOCK_STREAM : SOCK_SEQPACKET;
+    fd = socket(AF_UNIX, type | SOCK_CLOEXEC | (flags & SOCK_NONBLOCK), 0);
+    if (fd < 0)
+        return pk_error(-errno);
+    r = bind_mark(request, fd);
+    if (r < 0)
+        return pk_error(r);
+    return pk_descriptor(take_fd(&fd), flags & SOCK_CLOEXEC ? O_CLOEXEC : 0);
+}
+
+int net_stands_in_for(int fd)
+{
+    struct sockaddr_un name;
+    socklen_t length = sizeof(name);
+
+    if (getsockname(fd, (struct sockaddr *)&name, &length) < 0 || name.sun_family != AF_UNIX ||
+        length <= UNIX_NAME_HEADER + 1 + MARK_AT || name.sun_path[0] != '\0' ||
+        memcmp(name.sun_path + 1, PREFIX, sizeof(PREFIX) - 1) != 0)
+        return 0;
+    switch (name.sun_path[1 + MARK_AT]) {
+    case MARK_4:
+        return AF_INET;
+    case MARK_6:
+        return AF_INET6;
+    default:
+        return 0;
+    }
+}
+
+void net_stand_in_name(int domain, struct net_address *ret_address)
+{
+    *ret_address = (struct net_address){.any.sa_family = (sa_family_t)domain,
+                                        .length = domain == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                                     : sizeof(struct sockaddr_in)};
+}
+
+/* It has no protocol whose options could matter: all of them can be set. */
+struct pk_answer net_do_setsockopt(struct pk_request *request)
+{
+    cleanup_close int fd = pk_get_fd(request, (int)request->args[0]);
+
+    if (fd < 0)
+        return pk_error(fd);
+    return net_stands_in_for(fd) ? pk_value(0) : pk_native();
+}
+
+/* "10.0.0.1:80"; of another family, or too short: "the network". */
+static const char *show(const struct net_address *address, char text[ADDRESS_SIZE])
+{
+    const struct sockaddr_in *four = (const struct sockaddr_in *)&address->storage;
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address->storage;
+    char host[INET6_ADDRSTRLEN];
+
+    if (address->any.sa_family == AF_INET && address->length >= sizeof(*four))
+        snprintf(text, ADDRESS_SIZE, "%s:%u",
+                 inet_ntop(AF_INET, &four->sin_addr, host, sizeof(host)), ntohs(four->sin_port));
+    else if (address->any.sa_family == AF_INET6 && address->length >= sizeof(*six))
+        snprintf(text, ADDRESS_SIZE, "[%s]:%u",
+                 inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof(host)), ntohs(six->sin6_port));
+    else
+        snprintf(text, ADDRESS_SIZE, "the network");
+    return text;
+}
+
+struct pk_answer net_refuse(struct pk_request *request, const struct net_address *address)
+{
+    static const char *const verbs[] = {"connect to", "listen at", "send to"};
+    int kind = request->nr == ABI_NR_connect ? 0 : request->nr == ABI_NR_bind ? 1 : 2;
+    /* Servers take this error of bind() for a family that the machine does not have, and go on. */
+    int error = kind == 1 ? -EAFNOSUPPORT : -ENETUNREACH;
+    unsigned *told = &linux_state(request->kernel)->network_told;
+    char text[ADDRESS_SIZE];
+
+    if (*told & 1U << kind)
+        return linux_denied_quietly(request, error, rule, "%s %s", verbs[kind],
+                                    show(address, text));
+    *told |= 1U << kind;
+    return pk_denied(request, error, rule, allow, "%s %s", verbs[kind], show(address, text));
+}

@@ -1,0 +1,434 @@
+/*
+ * Sending on AF_UNIX datagram sockets. Everything is copied out of the guest's memory, the
+ * descriptors that go along are duplicated, and the socket's sender (itself or its twin) sends.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/strbuf.h"
+#include "linux/net-internal.h"
+
+#define IOV_COUNT_MAX   1024
+#define OVERHEAD        32         /* of the send buffer, unix_dgram_sendmsg() of the kernel */
+#define CONTROL_MAX     (64 << 10) /* more than fits; the kernel's limit is net.core.optmem_max */
+#define STATUS_SIZE_MAX (16 << 10)
+
+/* ---- control messages ---- */
+
+/* Room for one SCM_RIGHTS and one SCM_CREDENTIALS. */
+#define OUR_CONTROL_SIZE \
+    (CMSG_SPACE(NET_RIGHTS_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred)))
+
+static int take_rights(struct pk_request *request, const struct cmsghdr *part,
+                       struct net_message *message)
+{
+    size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    int numbers[NET_RIGHTS_MAX];
+
+    if (count > NET_RIGHTS_MAX - message->right_count)
+        return -EINVAL;
+    memcpy(numbers, CMSG_DATA(part), count * sizeof(int));
+    for (size_t i = 0; i < count; i++) {
+        int fd = pk_get_fd(request, numbers[i]);
+
+        if (fd < 0)
+            return fd;
+        message->rights[message->right_count++] = fd;
+    }
+    return 0;
+}
+
+/* Only what is true may be claimed; the host adds what is true of the sender anyway. */
+static int check_credentials(struct pk_request *request, const struct cmsghdr *part)
+{
+    const struct pk_identity *id = &request->context->identity;
+    struct ucred claim;
+
+    if (part->cmsg_len != CMSG_LEN(sizeof(claim)))
+        return -EINVAL;
+    memcpy(&claim, CMSG_DATA(part), sizeof(claim));
+    if (claim.pid != request->task->process->pid)
+        return -EPERM;
+    if (claim.uid != id->uid && claim.uid != id->euid && claim.uid != id->suid)
+        return -EPERM;
+    return claim.gid == id->gid || claim.gid == id->egid || claim.gid == id->sgid ? 0 : -EPERM;
+}
+
+/* Goes through the guest's control messages as __scm_send() of the kernel does. */
+static int take_control(struct pk_request *request, const struct msghdr *header,
+                        struct net_message *message)
+{
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part;
+         part = CMSG_NXTHDR((struct msghdr *)header, part)) {
+        size_t rest =
+            header->msg_controllen - (size_t)((char *)part - (const char *)header->msg_control);
+        int r;
+
+        if (part->cmsg_len < sizeof(*part) || part->cmsg_len > rest)
+            return -EINVAL;
+        if (part->cmsg_level != SOL_SOCKET)
+            continue;
+        switch (part->cmsg_type) {
+        case SCM_RIGHTS:
+            r = take_rights(request, part, message);
+            break;
+        case SCM_CREDENTIALS:
+            r = check_credentials(request, part);
+            break;
+        default:
+            r = -EINVAL;
+        }
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static void put_control(struct net_message *message, int type, const void *bytes, size_t length)
+{
+    struct cmsghdr *part =
+        (struct cmsghdr *)(void *)((char *)message->control + message->control_length);
+
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = type;
+    part->cmsg_len = CMSG_LEN(length);
+    memcpy(CMSG_DATA(part), bytes, length);
+    message->control_length += CMSG_SPACE(length);
+}
+
+static int ids_after(const char *status, const char *word, unsigned *ret_effective)
+{
+    const char *line = strstr(status, word);
+    char *end;
+
+    if (line == NULL)
+        return -ESRCH;
+    strtoul(line + strlen(word), &end, 10);
+    *ret_effective = (unsigned)strtoul(end, NULL, 10);
+    return 0;
+}
+
+/*
+ * What the host would have said of the guest. Only a privileged process kernel may say it; and only
+ * then a guest's ids differ from ours.
+ */
+static int host_credentials(pid_t pid, struct ucred *ret_credentials)
+{
+    cleanup_strbuf struct strbuf status = {0};
+    struct ucred found = {.pid = pid};
+    char path[40];
+    int r;
+
+    if (geteuid() != 0)
+        return -EPERM;
+    snprintf(path, sizeof(path), "/proc/%d/status", pid);
+    r = io_read_file(AT_FDCWD, path, STATUS_SIZE_MAX, &status);
+    if (r == 0)
+        r = ids_after(strbuf_text(&status), "\nUid:", &found.uid);
+    if (r == 0)
+        r = ids_after(strbuf_text(&status), "\nGid:", &found.gid);
+    if (r == 0)
+        *ret_credentials = found;
+    return r;
+}
+
+/* What goes along with the data on the host. */
+static int make_control(struct pk_request *request, struct net_message *message)
+{
+    struct ucred credentials;
+
+    message->control = calloc(1, OUR_CONTROL_SIZE);
+    if (message->control == NULL)
+        return -ENOMEM;
+    if (message->right_count)
+        put_control(message, SCM_RIGHTS, message->rights, message->right_count * sizeof(int));
+    if (host_credentials(request->task->process->pid, &credentials) == 0)
+        put_control(message, SCM_CREDENTIALS, &credentials, sizeof(credentials));
+    return 0;
+}
+
+static int read_control(struct pk_request *request, struct msghdr header,
+                        struct net_message *message)
+{
+    cleanup_free void *control = NULL;
+    int r;
+
+    if (header.msg_control == NULL || header.msg_controllen == 0)
+        return 0;
+    if (header.msg_controllen > CONTROL_MAX)
+        return -ENOBUFS;
+    control = malloc(header.msg_controllen);
+    if (control == NULL)
+        return -ENOMEM;
+    r = pk_read(request, (uint64_t)(uintptr_t)header.msg_control, control, header.msg_controllen);
+    header.msg_control = control;
+    return r < 0 ? r : take_control(request, &header, message);
+}
+
+/* ---- data ---- */
+
+static int option(int fd, int name)
+{
+    int value;
+    socklen_t length = sizeof(value);
+
+    return getsockopt(fd, SOL_SOCKET, name, &value, &length) < 0 ? -errno : value;
+}
+
+/* The guest's own settings decide, and its twin has to follow them. */
+static int follow(int fd, int sender, size_t length)
+{
+    int room = option(fd, SO_SNDBUF);
+    int senders = option(sender, SO_SNDBUF);
+    struct timeval timeout;
+    socklen_t size = sizeof(timeout);
+
+    if (room < 0 || length > (size_t)room - OVERHEAD)
+        return room < 0 ? room : -EMSGSIZE;
+    if (length + OVERHEAD > (size_t)senders) {
+        senders = room / 2; /* the kernel doubles it */
+        setsockopt(sender, SOL_SOCKET, SO_SNDBUF, &senders, sizeof(senders));
+    }
+    if (getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, &size) == 0)
+        setsockopt(sender, SOL_SOCKET, SO_SNDTIMEO, &timeout, size);
+    return 0;
+}
+
+static int gather(struct pk_request *request, const struct iovec *parts, size_t count,
+                  size_t length, struct net_message *message)
+{
+    size_t done = 0;
+    int r = 0;
+
+    message->data = malloc(length ? length : 1);
+    if (message->data == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        r = pk_read(request, (uint64_t)(uintptr_t)parts[i].iov_base, message->data + done,
+                    parts[i].iov_len);
+        done += parts[i].iov_len;
+    }
+    message->length = length;
+    return r < 0 ? r : 0;
+}
+
+/* ---- one message ---- */
+
+/* The parts of a call that sends one message; `name` is copied, the rest is addresses. */
+struct sending {
+    int fd; /* our duplicate of the guest's socket */
+    struct net_address name;
+    struct msghdr header; /* of the guest; data and control are still in its memory */
+    struct iovec single;  /* where the call has no iovec array */
+    int flags;
+    uint64_t length_at; /* for net_message.length_at */
+};
+
+static int take_data(struct pk_request *request, const struct sending *sending, int sender,
+                     struct net_message *message)
+{
+    struct iovec parts[IOV_COUNT_MAX] = {sending->single};
+    size_t count = 1;
+    ssize_t length = (ssize_t)sending->single.iov_len;
+    int r;
+
+    if (sending->header.msg_iov) {
+        count = sending->header.msg_iovlen;
+        length = pk_read_iovec(request, (uint64_t)(uintptr_t)sending->header.msg_iov, count, parts);
+    }
+    if (length < 0)
+        return (int)length;
+    r = follow(sending->fd, sender, (size_t)length);
+    return r < 0 ? r : gather(request, parts, count, (size_t)length, message);
+}
+
+static int take_message(struct pk_request *request, const struct sending *sending, int sender,
+                        struct net_message *message)
+{
+    int r;
+
+    message->flags = sending->flags;
+    message->length_at = sending->length_at;
+    r = read_control(request, sending->header, message);
+    if (r == 0)
+        r = take_data(request, sending, sender, message);
+    return r < 0 ? r : make_control(request, message);
+}
+
+/* Who sends through a twin: what a receiver may be told when it has always been the same one. */
+static void note_sender(struct pk_request *request, struct unix_twin *twin)
+{
+    pid_t pid = request->task->process->pid;
+
+    if (twin)
+        twin->sender = twin->sender == 0 || twin->sender == pid ? pid : -1;
+}
+
+static struct pk_answer send_message(struct pk_request *request, const struct sending *sending)
+{
+    struct unix_twin *twin;
+    cleanup_close int sender = unix_sender(request, sending->fd, &twin);
+    struct net_message message = {.path_fd = -1};
+    struct unix_goal goal = {.path_fd = -1};
+    struct pk_answer refusal;
+    int r;
+
+    if (sender < 0)
+        return pk_error(sender);
+    r = take_message(request, sending, sender, &message);
+    if (r == 0 && twin && sending->name.length == 0)
+        r = unix_check_peer(request, twin);
+    refusal = pk_error(r);
+    if (r == 0 && sending->name.length)
+        r = unix_find_goal(request, twin, &sending->name, &goal, &refusal);
+    message.address = goal.address;
+    message.path_fd = goal.path_fd;
+    if (r < 0) {
+        net_message_release(&message);
+        return refusal;
+    }
+    note_sender(request, twin);
+    return net_send(request, take_fd(&sender), net_blocks(sending->fd), &message);
+}
+
+/*
+ * Without a name the guest's own socket can send, where it is allowed to at all: nothing in memory
+ * decides where to.
+ */
+static bool is_native(const struct pk_request *request, const struct sending *sending)
+{
+    return unix_sends_itself(request) && sending->name.length == 0;
+}
+
+struct pk_answer unix_send(struct pk_request *request, int fd)
+{
+    struct sending sending = {.fd = fd};
+    int r = 0;
+
+    if (request->nr == ABI_NR_writev) {
+        sending.header.msg_iov = (struct iovec *)(uintptr_t)request->args[1];
+        sending.header.msg_iovlen = request->args[2];
+    } else {
+        sending.single.iov_base = (void *)(uintptr_t)request->args[1];
+        sending.single.iov_len = request->args[2];
+        if (sending.single.iov_len > SSIZE_MAX)
+            return pk_error(-EINVAL);
+    }
+    if (request->nr == ABI_NR_sendto) {
+        sending.flags = (int)request->args[3];
+        if (request->args[4])
+            r = net_read_address(request, request->args[4], request->args[5], &sending.name);
+    }
+    if (r < 0)
+        return pk_error(r);
+    return is_native(request, &sending) ? pk_native() : send_message(request, &sending);
+}
+
+/* ---- sendmsg and sendmmsg ---- */
+
+static int read_header(struct pk_request *request, uint64_t address, struct sending *sending)
+{
+    struct msghdr *header = &sending->header;
+    uint64_t length;
+    int r = pk_read(request, address, header, sizeof(*header));
+
+    if (r < 0)
+        return r;
+    if ((int)header->msg_namelen < 0 || header->msg_iovlen > IOV_COUNT_MAX)
+        return header->msg_iovlen > IOV_COUNT_MAX ? -EMSGSIZE : -EINVAL;
+    length = header->msg_name ? header->msg_namelen : 0;
+    if (length > sizeof(sending->name.storage))
+        length = sizeof(sending->name.storage);
+    sending->name.length = 0;
+    if (length)
+        r = net_read_address(request, (uint64_t)(uintptr_t)header->msg_name, length,
+                             &sending->name);
+    return r;
+}
+
+/* The socket of a call, when it is a datagram socket of AF_UNIX: 1; 0 for others. */
+static int take_socket(struct pk_request *request, int *ret_fd)
+{
+    int fd = pk_get_fd(request, (int)request->args[0]);
+
+    if (fd < 0)
+        return fd;
+    if (unix_is_datagram(fd)) {
+        *ret_fd = fd;
+        return 1;
+    }
+    base_close(fd);
+    return 0;
+}
+
+struct pk_answer net_do_sendmsg(struct pk_request *request)
+{
+    struct sending sending = {.flags = (int)request->args[2]};
+    cleanup_close int fd = -1;
+    int r = take_socket(request, &fd);
+
+    if (r <= 0)
+        return r < 0 ? pk_error(r) : pk_native();
+    sending.fd = fd;
+    r = read_header(request, request->args[1], &sending);
+    if (r < 0)
+        return pk_error(r);
+    return is_native(request, &sending) ? pk_native() : send_message(request, &sending);
+}
+
+/* One after the other; only the first may wait, since what was sent has to be told. */
+static struct pk_answer send_several(struct pk_request *request, int fd, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t address = request->args[1] + i * sizeof(struct mmsghdr);
+        struct sending sending = {
+            .fd = fd,
+            .flags = (int)request->args[3] | (i ? MSG_DONTWAIT : 0),
+            .length_at = address + offsetof(struct mmsghdr, msg_len),
+        };
+        struct pk_answer answer = pk_value(read_header(request, address, &sending));
+
+        if (answer.value == 0)
+            answer = send_message(request, &sending);
+        if (answer.kind != PK_ANSWER_VALUE)
+            return answer;
+        if (answer.value < 0)
+            return pk_value(i ? i : answer.value);
+    }
+    return pk_value(count);
+}
+
+static bool any_name(struct pk_request *request, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct sending sending = {.fd = -1};
+
+        if (read_header(request, request->args[1] + i * sizeof(struct mmsghdr), &sending) < 0 ||
+            sending.name.length)
+            return true;
+    }
+    return false;
+}
+
+struct pk_answer net_do_sendmmsg(struct pk_request *request)
+{
+    unsigned count = (unsigned)request->args[2];
+    cleanup_close int fd = -1;
+    int r = take_socket(request, &fd);
+
+    if (r <= 0)
+        return r < 0 ? pk_error(r) : pk_native();
+    if (count > IOV_COUNT_MAX)
+        count = IOV_COUNT_MAX;
+    if (unix_sends_itself(request) && !any_name(request, count))
+        return pk_native();
+    return send_several(request, fd, count);
+}
