@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.server
+import os
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -183,6 +185,175 @@ except TimeoutError:
 """
     got = python(script, *HOST)
     assert got.out == "interrupted True\n", str(got)
+
+
+@pytest.mark.parametrize("argv", [
+    ["/usr/bin/python3", "-c", "import socket; socket.socket(); socket.socket(socket.AF_INET6)"],
+    ["/usr/bin/python3", "-c", "import uuid; uuid.getnode()"],
+    ["/usr/bin/python3", "-c", "import socket; socket.getfqdn()"],
+    ["getent", "passwd", "root"],
+    ["getent", "hosts", "127.0.0.1"],
+], ids=["sockets", "interfaces", "own-name", "users", "address"])
+def test_looking_around_is_quiet(argv: list[str]) -> None:
+    got = run(*argv).ok()
+    assert got.err == "", str(got)
+
+
+def test_each_kind_of_use_is_told_once() -> None:
+    got = python("""
+import socket
+def attempt(call, *arguments):
+    try:
+        call(*arguments)
+    except OSError as error:
+        print(error.strerror)
+for port in range(1, 4):
+    for family, host in (socket.AF_INET, "10.1.2.3"), (socket.AF_INET6, "fd00::1"):
+        stream = socket.socket(family)
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        attempt(stream.connect, (host, port))
+        attempt(stream.bind, (host, port))
+        attempt(socket.socket(family, socket.SOCK_DGRAM).sendto, b"x", (host, port))
+""").ok()
+    assert got.out.splitlines() == ["Network is unreachable",
+                                    "Address family not supported by protocol",
+                                    "Network is unreachable"] * 6
+    lines = got.denials()
+    assert [line.split(" (")[0] for line in lines] == [
+        "cerebro: denied: connect to 10.1.2.3:1", "cerebro: denied: listen at 10.1.2.3:1",
+        "cerebro: denied: send to 10.1.2.3:1"]
+    assert all(line.endswith("to allow: run with --net host") for line in lines)
+
+
+def test_a_stand_in_listens_to_nobody() -> None:
+    """What is native on a stand-in reaches nothing of the host and is reached by nothing."""
+    got = python("""
+import socket
+for family in socket.AF_INET, socket.AF_INET6:
+    for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:
+        s = socket.socket(family, kind)
+        s.setblocking(False)
+        print(s.getsockname()[:2])
+        for call in (s.getpeername, lambda: s.send(b"x"), lambda: s.sendmsg([b"x"]),
+                     lambda: s.recv(1), lambda: s.sendmsg([b"x"], [], 0, ("127.0.0.1", 9))):
+            try:
+                print("worked", call())
+            except OSError:
+                pass
+""").ok()
+    assert got.out.splitlines() == ["('0.0.0.0', 0)"] * 2 + ["('::', 0)"] * 2
+
+
+# ---- datagrams of AF_UNIX ----
+
+ESCAPES = """
+import array, os, socket
+def local(): return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+def low(s):  # out of the window
+    os.dup2(s.fileno(), 50)
+    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM, 0, 50)
+def passed(s):
+    a, b = socket.socketpair()
+    socket.send_fds(a, [b"x"], [s.fileno()])
+    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM, 0, socket.recv_fds(b, 1, 1)[1][0])
+def connected(s):
+    t = local()
+    t.bind(chr(0) + "peer")
+    s.connect(t.getsockname())
+    return s
+def half(s):
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0]
+def plain(s): return s
+failures = 0
+for target in os.environ["ABSTRACT"].replace("@", chr(0)), os.environ["TARGET"]:
+    for way in plain, low, passed, connected, half, lambda s: low(connected(s)):
+        s = way(local())
+        for send in (lambda: s.sendmsg([b"escaped"], [], 0, target),
+                     lambda: s.sendto(b"escaped", target),
+                     lambda: (s.connect(target), s.send(b"escaped"))):
+            try:
+                send()
+            except OSError:
+                failures += 1
+        if way is low: s.detach()
+print("done", failures)
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--uid", "0"]], ids=["plain", "fake-root"])
+def test_datagrams_do_not_leave(options: list[str], work: Path) -> None:
+    """However a guest got its socket: no name of the host can be sent to."""
+    abstract = f"\0cerebro-test-{os.getpid()}"
+    path = work / "outside"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one, \
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as two:
+        one.bind(abstract)
+        two.bind(str(path))
+        path.chmod(0o777)
+        got = python(ESCAPES, *options, ABSTRACT=abstract.replace("\0", "@"), TARGET=str(path)).ok()
+        assert got.out.startswith("done"), str(got)
+        for outside in one, two:
+            with pytest.raises(BlockingIOError):
+                outside.recv(10, socket.MSG_DONTWAIT)
+
+
+def test_datagrams_to_a_bound_directory(work: Path) -> None:
+    """What the user shows writable can be talked to, by two runs as well."""
+    work.chmod(0o777)
+    receive = """
+import os, socket
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(os.environ["TARGET"] + "/socket")
+print(s.recv(10).decode(), s.recv(10).decode())
+"""
+    send = """
+import os, socket, time
+for text in b"one", b"two":
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    while not os.path.exists(os.environ["TARGET"] + "/socket"):
+        time.sleep(0.05)
+    s.sendmsg([text], [], 0, os.environ["TARGET"] + "/socket")
+"""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(
+        python(receive, "--write", str(work), TARGET=str(work))))
+    thread.start()
+    python(send, "--write", str(work), TARGET=str(work)).ok()
+    thread.join()
+    assert results[0].ok().out == "one two\n"
+
+
+def test_the_system_log_is_not_there() -> None:
+    got = python("import syslog; syslog.syslog('hello'); print('went on')").ok()
+    assert got.out == "went on\n" and got.err == ""
+    if tool("logger"):
+        got = run("logger", "--socket-errors=on", "hello")
+        assert "/dev/log" in got.err and not got.denials(), str(got)
+
+
+def test_notifying_a_service_manager() -> None:
+    if tool("systemd-notify") is None:
+        pytest.skip("systemd-notify is not installed")
+    # It waits until the manager has closed the descriptor that comes with its last message.
+    got = python("""
+import array, os, socket, subprocess
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind("/tmp/notify")
+s.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+s.settimeout(10)
+p = subprocess.Popen(["systemd-notify", "--ready", "--status=fine"],
+                     env=dict(os.environ, NOTIFY_SOCKET="/tmp/notify"))
+text = ""
+while "BARRIER" not in text:
+    data, control, _, _ = s.recvmsg(1000, 1000)
+    text += data.decode() + " "
+    senders = [array.array("i", bytes)[0] for _, kind, bytes in control if kind == 2]
+    for _, kind, bytes in control:
+        if kind == socket.SCM_RIGHTS:
+            os.close(array.array("i", bytes)[0])
+print(text.split(), senders == [p.pid], p.wait())
+""").ok()
+    assert "'READY=1', 'STATUS=fine'" in got.out and "True 0" in got.out, str(got)
 
 
 def test_curl() -> None:

@@ -38,11 +38,7 @@ static struct name abstract_name(const char *text)
 
 static int make_socket(int type)
 {
-    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-
-    if (fd < 0 && errno == ESOCKTNOSUPPORT)
-        guest_skip("local datagrams are off without a network namespace");
-    return (int)OK(fd);
+    return (int)OK(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
 }
 
 static int bind_to(int fd, const struct name *name)
@@ -369,22 +365,65 @@ static void client_of_another_process(void *argument)
 {
     const struct name *name = argument;
     int fd = make_socket(SOCK_STREAM);
+    struct ucred peer;
+    socklen_t length = sizeof(peer);
+    char byte;
 
     OK(connect_to(fd, name));
+    OK(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length));
+    CHECK_EQ(peer.pid, getppid());
     CHECK_EQ(write(fd, "x", 1), 1);
+    CHECK_EQ(read(fd, &byte, 1), 1);
 }
 
-static void between_processes(void)
+/* Both ends know who the other one is; a shorter buffer gets the beginning. */
+static void talk_to_another_process(struct name name)
 {
-    struct name name = path_name("socket");
     int server = listener(&name);
     pid_t pid = guest_fork(client_of_another_process, &name);
-    struct ucred peer;
+    struct ucred peer = {.uid = 77};
     socklen_t length = sizeof(peer);
     int accepted = (int)OK(accept(server, NULL, NULL));
 
     OK(getsockopt(accepted, SOL_SOCKET, SO_PEERCRED, &peer, &length));
+    CHECK_EQ(length, sizeof(peer));
+    CHECK_EQ(peer.pid, pid);
+    CHECK_EQ(peer.uid, geteuid());
+    CHECK_EQ(peer.gid, getegid());
+    length = sizeof(pid_t);
+    peer.uid = 77;
+    OK(getsockopt(accepted, SOL_SOCKET, SO_PEERCRED, &peer, &length));
+    CHECK_EQ(length, sizeof(pid_t));
+    CHECK_EQ(peer.uid, 77);
+    CHECK_EQ(write(accepted, "x", 1), 1);
     guest_join(pid);
+}
+
+static void between_processes(void)
+{
+    talk_to_another_process(path_name("socket"));
+    talk_to_another_process(abstract_name("socket"));
+}
+
+/* What accept() says of a client can be asked for, and used to reach it. */
+static void named_clients(void)
+{
+    struct name name = path_name("socket");
+    struct name client_name = path_name("client");
+    struct sockaddr_un found;
+    socklen_t length = sizeof(found);
+    int server = listener(&name);
+    int client = listener(&client_name); /* never connects: its name is only looked for */
+    int accepted, named = make_socket(SOCK_STREAM);
+
+    OK(unlink("client"));
+    OK(bind_to(named, &client_name));
+    OK(connect_to(named, &name));
+    accepted = (int)OK(accept(server, NULL, NULL));
+    OK(getpeername(accepted, (struct sockaddr *)&found, &length));
+    CHECK_EQ(length, client_name.length);
+    CHECK_TEXT(found.sun_path, "client");
+    OK(close(client));
 }
 
 static const struct guest_case cases[] = {
@@ -402,6 +441,7 @@ static const struct guest_case cases[] = {
     {"full-queue", full_queue},
     {"connect-waits", connect_waits},
     {"between-processes", between_processes},
+    {"named-clients", named_clients},
 };
 
 GUEST_MAIN(cases)
