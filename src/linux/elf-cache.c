@@ -61,6 +61,11 @@ static struct entry *find(struct linux_elf_cache *cache, const struct stat *stat
     return NULL;
 }
 
+bool elf_cache_has(struct linux_elf_cache *cache, const struct stat *stat)
+{
+    return cache && find(cache, stat, ELF_PROGRAM);
+}
+
 static struct entry *oldest(struct linux_elf_cache *cache)
 {
     struct entry *found = &cache->entries[0];

@@ -14,6 +14,9 @@ struct linux_elf_cache;
 struct linux_elf_cache *elf_cache_new(void);
 void elf_cache_free(struct linux_elf_cache *cache);
 
+/* True when the file with these attributes is remembered as a program. */
+bool elf_cache_has(struct linux_elf_cache *cache, const struct stat *stat);
+
 /*
  * As elf_parse() of the file behind `fd`, whose attributes `stat` are. A file that changed within
  * the last moment is parsed but not remembered: a further change might not move its time stamps.

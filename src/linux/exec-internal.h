@@ -19,7 +19,8 @@ struct exec_request {
 
 /*
  * Makes the plan that starts the program at this place. Returns 0 with a plan for the caller, or a
- * negative errno as execve(2) gives it.
+ * negative errno as execve(2) gives it. `opened` is what vfs_resolve_opened() gave, consumed in
+ * every case.
  */
-int exec_make_plan(struct exec_request *exec, struct vfs_place *program,
+int exec_make_plan(struct exec_request *exec, struct vfs_place *program, int opened,
                    struct pk_exec_plan **ret_plan);

@@ -64,11 +64,14 @@ static int open_place(struct exec_request *exec, struct vfs_place *place)
     return opened.fd;
 }
 
-/* Checks and opens (open_exec of the kernel). */
-static int open_executable(struct exec_request *exec, struct vfs_place *place,
+/*
+ * Checks and opens (open_exec of the kernel). `opened` is the file as the walk has opened it, or
+ * -1; consumed in every case.
+ */
+static int open_executable(struct exec_request *exec, struct vfs_place *place, int opened,
                            struct executable *ret_file)
 {
-    cleanup_close int fd = -1;
+    cleanup_close int fd = opened;
     int r;
 
     if (S_ISLNK(vfs_place_type(place)))
@@ -78,7 +81,8 @@ static int open_executable(struct exec_request *exec, struct vfs_place *place,
     r = vfs_access(place, X_OK, exec->actor, true);
     if (r < 0)
         return r;
-    fd = open_place(exec, place);
+    if (fd < 0)
+        fd = open_place(exec, place);
     if (fd < 0)
         return take_fd(&fd);
     if (fstat(fd, &ret_file->stat) < 0)
@@ -94,9 +98,10 @@ static int open_interpreter(struct exec_request *exec, const char *path,
     cleanup_place struct vfs_place *place = NULL;
     struct vfs_walk walk = {
         .actor = exec->actor, .root = exec->root, .base = exec->cwd, .path = path};
-    int r = *path ? vfs_resolve(exec->kernel->vfs, &walk, &place) : -ENOENT;
+    int fd = -1;
+    int r = *path ? vfs_resolve_opened(exec->kernel->vfs, &walk, &place, &fd) : -ENOENT;
 
-    return r < 0 ? r : open_executable(exec, place, ret_file);
+    return r < 0 ? r : open_executable(exec, place, fd, ret_file);
 }
 
 static int read_start(int fd, char buffer[SCRIPT_BUFFER_SIZE])
@@ -167,6 +172,10 @@ static int follow_scripts(struct exec_request *exec, struct executable *file,
 
         if (depth > SCRIPT_DEPTH_MAX)
             return -ELOOP;
+        if (elf_cache_has(linux_state(exec->kernel)->elf_cache, &file->stat)) {
+            memset(buffer, 0, sizeof(buffer));
+            break;
+        }
         r = read_start(file->fd, buffer);
         if (r < 0)
             return r;
@@ -303,10 +312,11 @@ static int plan_program(const struct exec_request *exec, const struct executable
     return plan->program ? 0 : -ENOMEM;
 }
 
-static int fill_plan(struct exec_request *exec, struct vfs_place *given, struct pk_exec_plan *plan)
+static int fill_plan(struct exec_request *exec, struct vfs_place *given, int opened,
+                     struct pk_exec_plan *plan)
 {
     cleanup_executable struct executable program = {.fd = -1}, interpreter = {.fd = -1};
-    int r = open_executable(exec, given, &program);
+    int r = open_executable(exec, given, opened, &program);
 
     r = r < 0 ? r : follow_scripts(exec, &program, plan);
     r = r < 0 ? r : plan_images(exec, &program, &interpreter, plan);
@@ -321,16 +331,18 @@ static int fill_plan(struct exec_request *exec, struct vfs_place *given, struct 
     return r;
 }
 
-int exec_make_plan(struct exec_request *exec, struct vfs_place *program,
+int exec_make_plan(struct exec_request *exec, struct vfs_place *program, int opened,
                    struct pk_exec_plan **ret_plan)
 {
     struct pk_exec_plan *plan = pk_exec_plan_new();
     int r;
 
     exec->reason = NULL;
-    if (plan == NULL)
+    if (plan == NULL) {
+        base_close(opened);
         return -ENOMEM;
-    r = fill_plan(exec, program, plan);
+    }
+    r = fill_plan(exec, program, opened, plan);
     if (r < 0) {
         pk_exec_plan_free(plan);
         return r;

@@ -23,7 +23,8 @@ static struct pk_answer answer_exec(struct pk_request *request, struct linux_wal
 {
     cleanup_place struct vfs_place *program = NULL;
     struct pk_exec_plan *plan;
-    int r = vfs_resolve(request->kernel->vfs, &at->walk, &program);
+    int opened = -1;
+    int r = vfs_resolve_opened(request->kernel->vfs, &at->walk, &program, &opened);
 
     exec->kernel = request->kernel;
     exec->actor = &at->actor;
@@ -31,7 +32,7 @@ static struct pk_answer answer_exec(struct pk_request *request, struct linux_wal
     exec->cwd = request->context->cwd;
     if (r < 0)
         return pk_error(r);
-    r = exec_make_plan(exec, program, &plan);
+    r = exec_make_plan(exec, program, opened, &plan);
     if (r < 0) {
         if (exec->reason) {
             pk_note(request, "%s", exec->reason);
@@ -146,9 +147,10 @@ int linux_make_exec_plan(struct pk_kernel *kernel, const struct vfs_actor *actor
                                 .cwd = cwd,
                                 .filename = path,
                                 .script_fd = -1};
-    int r = *path ? vfs_resolve(kernel->vfs, &walk, &program) : -ENOENT;
+    int opened = -1;
+    int r = *path ? vfs_resolve_opened(kernel->vfs, &walk, &program, &opened) : -ENOENT;
 
-    r = r < 0 ? r : exec_make_plan(&exec, program, ret_plan);
+    r = r < 0 ? r : exec_make_plan(&exec, program, opened, ret_plan);
     return r < 0 ? explain(&exec, r, error) : 0;
 }
 

@@ -43,6 +43,7 @@ struct vfs_lookup {
     int open_flags;          /* in: a hint: the object is to be opened so at once, -1: it is not */
                              /* (regular files and directories only; without O_CREAT, O_EXCL) */
     bool only_look;          /* in: the object is asked about at once and then let go */
+    bool keeps;              /* in: what is opened as hinted is asked for attributes as well */
     struct vfs_node *node;   /* out: new reference */
     size_t consumed;         /* out, LINK and MAGIC: bytes of `rel` up to the end of the link */
     char *target;            /* out, LINK: malloc'ed text of the link */

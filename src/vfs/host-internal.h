@@ -36,7 +36,8 @@ struct host_fs {
 
 struct host_node {
     struct vfs_node node;
-    int fd;         /* O_PATH; -1 while `base` is set, or for a sealed one without use */
+    int fd;         /* O_PATH (of a file that was opened by a walk: or a duplicate of what it
+                       opened); -1 while `base` is set, or for a sealed one without use */
     bool sealed;    /* the root of a host mount that guests must not enter: empty */
     uint64_t epoch; /* vfs->epoch in which `stat` was read; 0: used up */
     dev_t device;

@@ -66,6 +66,15 @@ static struct host_link *link_slot(struct host_fs *fs, uint64_t hash)
     return &fs->links[(hash ^ (hash >> 17)) & (HOST_LINKS - 1)];
 }
 
+static void forget_link(struct host_fs *fs, struct host_link *slot)
+{
+    if (slot->prefix)
+        fs->link_count--;
+    free(slot->prefix);
+    free(slot->target);
+    *slot = (struct host_link){0};
+}
+
 static void learn_link(struct host_fs *fs, const char *rel, size_t length)
 {
     uint64_t hash = hash_bytes(0, rel, length);
@@ -74,9 +83,8 @@ static void learn_link(struct host_fs *fs, const char *rel, size_t length)
 
     if (prefix == NULL)
         return;
-    if (slot->prefix == NULL)
-        fs->link_count++;
-    free(slot->prefix);
+    forget_link(fs, slot);
+    fs->link_count++;
     *slot = (struct host_link){.hash = hash, .prefix = prefix};
 }
 
@@ -95,7 +103,41 @@ static int reread_link(int root_fd, const char *prefix, char **ret_target)
     return r;
 }
 
-/* A learned link on the way of `rel`, read anew. True: the lookup is answered. */
+/* Watches the link before it is read, so that its text holds until something is told of. */
+static void watch_link(struct host_fs *fs, int root_fd, struct host_link *slot, uint64_t generation,
+                       const struct vfs_actor *actor)
+{
+    const char *slash = strrchr(slot->prefix, '/');
+    const char *name = slash ? slash + 1 : slot->prefix;
+    int fd = root_fd;
+
+    if (slash)
+        fd = host_cache_directory(host_node_of(fs->fs.root), slot->prefix,
+                                  (size_t)(slash - slot->prefix), actor);
+    free(take_ptr(slot->target));
+    if (fd < 0 || !host_watch_add(fs->fs.vfs, fd, name, false) ||
+        read_link(fd, name, &slot->target) < 0)
+        return;
+    slot->generation = generation;
+}
+
+/* The text of a learned link as it is now. */
+static int link_text(struct host_fs *fs, int root_fd, struct host_link *slot,
+                     const struct vfs_actor *actor, char **ret_target)
+{
+    uint64_t generation = host_watch_generation(fs->fs.vfs);
+
+    if (generation == 0)
+        return reread_link(root_fd, slot->prefix, ret_target);
+    if (slot->target == NULL || slot->generation != generation)
+        watch_link(fs, root_fd, slot, generation, actor);
+    if (slot->target == NULL)
+        return reread_link(root_fd, slot->prefix, ret_target);
+    *ret_target = strdup(slot->target);
+    return *ret_target ? 0 : -ENOMEM;
+}
+
+/* A learned link on the way of `rel`. True: the lookup is answered. */
 static bool recall_link(struct host_fs *fs, int root_fd, const char *rel, struct vfs_lookup *lookup)
 {
     uint64_t hash = 0;
@@ -108,13 +150,11 @@ static bool recall_link(struct host_fs *fs, int root_fd, const char *rel, struct
 
             if (slot->prefix && slot->hash == hash && (!end || lookup->follow_last) &&
                 strncmp(slot->prefix, rel, i) == 0 && slot->prefix[i] == '\0') {
-                if (reread_link(root_fd, slot->prefix, &lookup->target) == 0) {
+                if (link_text(fs, root_fd, slot, lookup->actor, &lookup->target) == 0) {
                     lookup->consumed = i;
                     return true;
                 }
-                free(slot->prefix);
-                slot->prefix = NULL;
-                fs->link_count--;
+                forget_link(fs, slot);
             }
         }
         if (end)

@@ -31,15 +31,20 @@ static bool is_plain(mode_t mode)
     return S_ISREG(mode) || S_ISDIR(mode);
 }
 
-/* The node of an object just opened: directories serve as base of later walks, files seldom do. */
+/*
+ * The node of an object just opened: directories serve as base of later walks, files seldom need a
+ * descriptor of their own; then a duplicate does as well as an O_PATH one.
+ */
 static int node_of_opened(struct host_node *base, const char *rel, int fd, const struct statx *stat,
-                          struct vfs_node **ret_node)
+                          bool keeps, struct vfs_node **ret_node)
 {
     struct host_fs *fs = host_fs_of(&base->node);
     int path_fd = -1;
 
     if (S_ISDIR(stat->stx_mode))
         path_fd = openat(fd, ".", O_PATH | O_CLOEXEC);
+    else if (keeps)
+        path_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     if (path_fd >= 0)
         return host_node_new(fs, path_fd, stat, ret_node);
     return host_node_new_lazy(fs, base, rel, stat, ret_node);
@@ -75,7 +80,7 @@ int host_open_direct(struct host_node *base, const char *rel, struct vfs_lookup 
         return HOST_NOT_TAKEN;
     r = restore_blocking(fd, flags);
     if (r == 0)
-        r = node_of_opened(base, rel, fd, &stat, &lookup->node);
+        r = node_of_opened(base, rel, fd, &stat, lookup->keeps, &lookup->node);
     if (r == 0 && is_written(flags)) {
         r = host_may_change(host_node_of(lookup->node));
         if (r < 0)

@@ -121,8 +121,8 @@ static int open_found(struct walker *walker, const struct opening *opening,
         return r;
     if (walker->opened_fd >= 0) {
         opened.fd = take_fd(&walker->opened_fd);
-        /* A plain file of the host needs no record: its name can be asked of the host. */
-        if (fs_is_host(walker->node->fs) && !S_ISDIR(walker->node->type)) {
+        /* The walk opens files of the host only. They need no record: the host knows the name. */
+        if (!S_ISDIR(walker->node->type)) {
             *ret_opened = opened;
             return 0;
         }

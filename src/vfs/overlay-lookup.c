@@ -145,6 +145,7 @@ static int look_below(struct finding *f)
     struct vfs_lookup sub = {.actor = f->lookup->actor,
                              .follow_last = f->lookup->follow_last,
                              .only_look = f->lookup->only_look,
+                             .keeps = f->lookup->keeps,
                              .open_flags =
                                  writes(f->lookup->open_flags) ? -1 : f->lookup->open_flags,
                              .opened_fd = -1};

@@ -1,7 +1,9 @@
 /* The two questions that are asked with a path: what is there, and where does its name lie. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "vfs/vfs-internal.h"
 
@@ -15,6 +17,30 @@ int vfs_resolve(struct vfs *vfs, const struct vfs_walk *walk, struct vfs_place *
     if (r == 0)
         r = walker_place(&walker, ret_place);
     walker_free(&walker);
+    return r;
+}
+
+int vfs_resolve_opened(struct vfs *vfs, const struct vfs_walk *walk, struct vfs_place **ret_place,
+                       int *ret_fd)
+{
+    struct walker walker;
+    int r = walker_init(&walker, vfs, walk);
+
+    walker.open_flags = O_RDONLY;
+    walker.keeps = true;
+    if (r == 0)
+        r = walker_run(&walker);
+    if (r == 0)
+        r = walker_place(&walker, ret_place);
+    if (r == 0)
+        *ret_fd = S_ISREG(walker.node->type) ? take_fd(&walker.opened_fd) : -1;
+    walker_free(&walker);
+    /* May not be read, perhaps: that says nothing about what else it may be. */
+    if (r != -EACCES && r != -EPERM)
+        return r;
+    r = vfs_resolve(vfs, walk, ret_place);
+    if (r == 0)
+        *ret_fd = -1;
     return r;
 }
 

@@ -197,6 +197,7 @@ struct walker {
     bool deleted;   /* the position lies in a removed directory: no mounts, no real path */
     bool slash;     /* the path demands a directory */
     int open_flags; /* hint for the last component, -1 */
+    bool keeps;     /* what is opened so is asked for attributes as well */
     bool create;    /* for O_CREAT: a missing last component is a success, WALK_MISSING */
     int opened_fd;  /* the object opened as hinted, -1 */
     char name[VFS_NAME_MAX + 1]; /* with WALK_MISSING: the missing component */

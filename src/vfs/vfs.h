@@ -83,6 +83,13 @@ struct vfs_walk {
 int vfs_resolve(struct vfs *vfs, const struct vfs_walk *walk, struct vfs_place **ret_place);
 
 /*
+ * As vfs_resolve(), and opens a regular file for reading on the way where that costs nothing more;
+ * else `*ret_fd` is -1. The descriptor is the caller's; it says nothing about permissions.
+ */
+int vfs_resolve_opened(struct vfs *vfs, const struct vfs_walk *walk, struct vfs_place **ret_place,
+                       int *ret_fd);
+
+/*
  * Finds the directory in which the last component of the path lies or would lie, and that
  * component's name. -EEXIST-like cases: for "/", "." and ".." as last component the name is "/",
  * "." or ".." and the parent is the directory so named; callers answer EEXIST, EBUSY, EINVAL or

@@ -129,6 +129,7 @@ int walker_init(struct walker *walker, struct vfs *vfs, const struct vfs_walk *w
     walker->deleted = false;
     walker->slash = false;
     walker->open_flags = -1;
+    walker->keeps = false;
     walker->create = false;
     walker->opened_fd = -1;
     walker->vfs = vfs;
@@ -501,6 +502,7 @@ static int look_up_run(struct walker *walker, size_t start)
         .follow_last = !last || slash || !(walker->walk->flags & VFS_NOFOLLOW),
         .only_look = last && (walker->walk->flags & VFS_ONLY_LOOK),
         .open_flags = last && !slash ? open_hint(walker) : -1,
+        .keeps = walker->keeps,
         .opened_fd = -1,
     };
     int r;

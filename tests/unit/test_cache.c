@@ -173,6 +173,56 @@ static void test_a_directory_becomes_a_link(void **state)
     expect_as_host(f, "a/b/c/missing");
 }
 
+static void make_link(const struct fixture *f, const char *target, const char *path)
+{
+    char whole[256];
+
+    snprintf(whole, sizeof(whole), "%s/%s", f->root, path);
+    assert_int_equal(symlink(target, whole), 0);
+}
+
+static void expect_often(struct fixture *f, const char *path)
+{
+    for (int i = 0; i < 20; i++)
+        expect_as_host(f, path);
+}
+
+/* The text of a link on the way is remembered as well, near the root and further down. */
+static void test_links_on_the_way(void **state)
+{
+    static const char *const links[] = {"l", "a/m"};
+    static const char *const names[] = {"l/b/c/file", "a/m/c/file"};
+    static const char *const targets[] = {"a", "b"};
+    static const char *const others[] = {"z", "../z"};
+    struct fixture *f = *state;
+    char path[128];
+
+    make_tree(f);
+    host_mkdir_at(f, "z");
+    host_mkdir_at(f, "z/c");
+    make_file(f, "z/c/file", "z");
+    host_mkdir_at(f, "z/b");
+    host_mkdir_at(f, "z/b/c");
+    make_file(f, "z/b/c/file", "zb");
+    for (size_t i = 0; i < array_length(links); i++) {
+        make_link(f, targets[i], links[i]);
+        warm_up(f, "a/b/c", names[i]);
+        expect_often(f, names[i]);
+        /* Replaced in one step, then removed, then made anew, then a directory. */
+        make_link(f, others[i], "new");
+        assert_int_equal(host_move(f, "new", links[i], 0), 0);
+        expect_often(f, names[i]);
+        snprintf(path, sizeof(path), "%s/%s", f->root, links[i]);
+        assert_int_equal(unlink(path), 0);
+        expect_often(f, names[i]);
+        make_link(f, targets[i], links[i]);
+        expect_often(f, names[i]);
+        assert_int_equal(unlink(path), 0);
+        host_mkdir_at(f, links[i]);
+        expect_often(f, names[i]);
+    }
+}
+
 /* The names at the end are looked up each time. */
 static void test_names_at_the_end(void **state)
 {
@@ -398,6 +448,7 @@ int main(void)
         TEST(test_two_directories_are_exchanged),
         TEST(test_a_directory_is_made_anew),
         TEST(test_a_directory_becomes_a_link),
+        TEST(test_links_on_the_way),
         TEST(test_names_at_the_end),
         TEST(test_permission_is_taken_away),
         TEST(test_something_is_mounted),
