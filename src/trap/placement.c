@@ -14,7 +14,7 @@
 #include "base/io.h"
 #include "core/kernel.h"
 
-#define TICK_NS     10000000L /* a computing child may be held for this long */
+#define TICK_NS     20000000L /* a computing child may be held for this long */
 #define LOOK_NS     1000000UL /* the previous thread is examined at most this often */
 #define PARALLEL_NS 50000000UL
 

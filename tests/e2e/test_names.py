@@ -3,6 +3,7 @@ FIFOs and sockets of the host."""
 
 from __future__ import annotations
 
+import mmap
 import os
 import socket
 import threading
@@ -183,3 +184,61 @@ def test_socket_of_the_host(work: Path, opened: bool) -> None:
         assert got == [b"hello"]
     else:
         assert result[0].status != 0 and not got
+
+
+# ---- directories of the host that are renamed while a program walks through them ----
+
+# `ledger` is odd while a rename is under way. Its second half says where the directory is:
+# a program that sees the same even number before and after a call knows what was there meanwhile.
+LOOK_AGAIN_AND_AGAIN = """
+import mmap, os, sys
+os.chdir(sys.argv[1])
+ledger = memoryview(mmap.mmap(os.open('ledger', os.O_RDWR), 4096)).cast('Q')
+absolute = sys.argv[1] + '/'
+judged = 0
+for number in range(40000):
+    name = ('a', 'z')[number // 8 % 2]
+    path = (absolute if number // 16 % 2 else '') + 'tree/' + name + '/deep/file'
+    before = ledger[0]
+    try:
+        size = os.stat(path).st_size
+    except FileNotFoundError:
+        size = None
+    if before % 2 or ledger[0] != before:
+        continue
+    judged += 1
+    there = name == ('a', 'z')[before // 2 % 2]
+    if size != (5 if there else None):
+        sys.exit(f'look {number} at {path}: size {size} while the ledger says {before}')
+print(judged)
+"""
+
+
+@pytest.mark.parametrize("where", ["view", "bind", "read-only bind"])
+def test_renames_on_the_host_are_seen_at_once(where: str, work: Path) -> None:
+    (work / "tree/a/deep").mkdir(parents=True)
+    (work / "tree/a/deep/file").write_text("file\n")
+    (work / "ledger").write_bytes(bytes(4096))
+    options: list[str | Path] = {"view": ["--bind", f"{work}/ledger"], "bind": ["--write", work],
+                                 "read-only bind": ["--bind", f"{work}/ledger",
+                                                    "--bind", f"{work}/tree:{work}/tree:ro"]}[where]
+    ended = threading.Event()
+
+    def move() -> None:
+        with (work / "ledger").open("r+b") as file, mmap.mmap(file.fileno(), 4096) as page:
+            ledger = memoryview(page).cast("Q")
+            while not ended.wait(0.003):
+                names = ("a", "z") if ledger[0] // 2 % 2 == 0 else ("z", "a")
+                ledger[0] += 1
+                (work / "tree" / names[0]).rename(work / "tree" / names[1])
+                ledger[0] += 1
+            ledger.release()
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    try:
+        got = run("/usr/bin/python3", "-c", LOOK_AGAIN_AND_AGAIN, work, options=options)
+    finally:
+        ended.set()
+        mover.join()
+    assert int(got.ok().out) > 1000
