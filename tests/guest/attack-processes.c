@@ -244,13 +244,23 @@ static void settings(void)
 
 static void by_user(void)
 {
-    /* All processes of the user would include those outside the tree: the test looks at one. */
-    attack_env("GUEST_OUTSIDE_PID");
-    setpriority(PRIO_USER, 0, 19);
-    setpriority(PRIO_USER, getuid(), 19);
-    setpriority(PRIO_PGRP, getpgid(getppid()), 19);
-    syscall(SYS_ioprio_set, 3, getuid(), 3 << 13);
-    attack_tried("setpriority(PRIO_USER)", "the test looks at a process outside");
+    /*
+     * All processes of the user, or of a group, are those of the tree: they may be slowed down. The
+     * one outside, which the test looks at as well, must not be.
+     */
+    id_t outside = (id_t)strtol(attack_env("GUEST_OUTSIDE_PID"), NULL, 10);
+
+    errno = 0;
+    OK(setpriority(PRIO_PGRP, (id_t)getpgrp(), 17));
+    CHECK_EQ(getpriority(PRIO_PROCESS, 0), 17);
+    OK(setpriority(PRIO_USER, 0, 18));
+    CHECK_EQ(getpriority(PRIO_PROCESS, 0), 18);
+    OK(setpriority(PRIO_USER, getuid(), 19));
+    CHECK_EQ(getpriority(PRIO_PROCESS, 0), 19);
+    CHECK_EQ(getpriority(PRIO_PROCESS, (id_t)getppid()), 19);
+    DENIED(setpriority(PRIO_PGRP, (id_t)getpgid((pid_t)outside), 19));
+    DENIED(setpriority(PRIO_USER, getuid() + 1, 19));
+    DENIED(syscall(SYS_ioprio_set, 3, getuid(), 3 << 13));
 }
 
 static void watching(void)

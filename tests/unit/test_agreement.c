@@ -2,6 +2,7 @@
  * What fstat(2) says of an open file is what stat(2) says of its name, whatever happened to the
  * file since it was opened: copied up, given to somebody else, renamed.
  */
+#include "skip.h"
 #include "vfs_fixture.h"
 
 #include <sys/ioctl.h>
@@ -230,7 +231,7 @@ static void test_devices(void **state)
     }
     master = open_at(f, "/dev/ptmx", O_RDWR | O_NOCTTY, NULL);
     if (master < 0)
-        skip(); /* no terminals here */
+        SKIP("no pseudo-terminals here");
     assert_int_equal(ioctl(master, TIOCGPTN, &number), 0);
     assert_int_equal(unlockpt(master), 0);
     snprintf(path, sizeof(path), "/dev/pts/%d", number);

@@ -7,6 +7,7 @@
 #include <sys/sysmacros.h>
 #include <termios.h>
 
+#include "skip.h"
 #include "vfs/dev-test.h"
 #include "vfs/device.h"
 
@@ -132,7 +133,7 @@ static void test_pty(void **state)
 
     (void)state;
     if (master < 0)
-        skip(); /* no devpts here */
+        SKIP("no pseudo-terminals here");
     slave_path(master, path);
     assert_int_equal(guest_stat(&guest, path, &stat), 0);
     assert_int_equal(ioctl(master, TIOCSPTLCK, &unlock), 0);
@@ -155,7 +156,7 @@ static void test_pty_is_forgotten(void **state)
 
     (void)state;
     if (master < 0)
-        skip();
+        SKIP("no pseudo-terminals here");
     slave_path(master, path);
     assert_int_equal(guest_stat(&guest, path, &stat), 0);
     close(master);
@@ -173,7 +174,7 @@ static void test_foreign_pty(void **state)
 
     (void)state;
     if (master < 0)
-        skip();
+        SKIP("no pseudo-terminals here");
     slave_path(master, path);
     assert_int_equal(guest_open(&guest, path, O_RDWR | O_NOCTTY), -ENOENT);
 }
@@ -217,7 +218,7 @@ static void test_taking_control(void **state)
 
     (void)state;
     if (access("/dev/pts/ptmx", F_OK) < 0)
-        skip();
+        SKIP("no /dev/pts/ptmx here");
     pid = fork();
     if (pid == 0)
         _exit(take_control_in_child());

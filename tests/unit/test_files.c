@@ -26,6 +26,7 @@
 #include "base/cleanup.h"
 #include "base/strbuf.h"
 #include "file_sides.h"
+#include "skip.h"
 
 #define P(text)  ((uintptr_t)(text))
 #define HERE     ((uint64_t)AT_FDCWD)
@@ -1179,7 +1180,7 @@ static void test_chroot(void **state)
     if (geteuid() != 0) {
         expect_answer(guest, (struct side_call)C(chroot, P("d")), pk_error(-EPERM));
         side_free(guest);
-        skip();
+        SKIP("chroot needs root");
     }
     expect_answer(guest, (struct side_call)C(chroot, P("d")), pk_value(0));
     snprintf(text, sizeof(text), "(unreachable)%s/w", tree);

@@ -23,6 +23,7 @@
 
 #include "linux/identity.h"
 #include "linux/signal-target.h"
+#include "skip.h"
 
 #define KEEP      ((uid_t)-1)
 #define CAP(name) (1ULL << (name))
@@ -469,7 +470,7 @@ static void test_against_kernel(void **state)
     (void)state;
     if (!is_new_kernel() || geteuid() != 0 || prctl(PR_CAPBSET_READ, IDENTITY_LAST_CAP) < 0 ||
         prctl(PR_CAPBSET_READ, IDENTITY_LAST_CAP + 1) >= 0)
-        skip(); /* needs root and a kernel that knows exactly our capabilities */
+        SKIP("needs root and a kernel that knows exactly our capabilities");
     for (uint64_t number = 0; number < 300; number++) {
         pid_t pid = fork();
         int status;
