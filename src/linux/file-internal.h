@@ -95,6 +95,12 @@ struct pk_answer file_changed(struct pk_request *request, int64_t result);
  */
 struct pk_answer file_duplicate(struct pk_request *request, int lowest, unsigned fd_flags);
 
+/*
+ * Serves read(2) and its kind, or ioctl(2) with FIONREAD, on an inotify instance in the window.
+ * `fd` is a duplicate of the guest's descriptor. Native for all other descriptors.
+ */
+struct pk_answer file_watch_call(struct pk_request *request, int fd);
+
 /* One for each file; called by linux_register_files(). */
 void file_set_open_handlers(struct pk_kernel *kernel);
 void file_set_stat_handlers(struct pk_kernel *kernel);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "linux/file-internal.h"
+#include "vfs/watch.h"
 
 /* Below this nothing may be mapped: the loader's page and its surroundings (abi/syscalls.h). */
 #define R_LIMIT 0x180000
@@ -37,7 +38,7 @@ static struct pk_answer serve_on(struct pk_request *request, int fd)
     int r = find_handle(request, fd, &handle, &ours);
 
     if (r <= 0)
-        return r < 0 ? pk_error(r) : pk_native();
+        return r < 0 ? pk_error(r) : file_watch_call(request, ours);
     if (vfs_is_path_only(request->kernel->vfs, ours))
         return pk_error(-EBADF);
     return vfs_handle_call(handle, request, ours);
@@ -135,7 +136,8 @@ struct pk_answer file_duplicate(struct pk_request *request, int lowest, unsigned
 
     if (r < 0)
         return pk_error(r);
-    if (r == 0 && !unix_is_datagram(ours))
+    if (r == 0 && !unix_is_datagram(ours) &&
+        vfs_watcher_of_fd(request->kernel->vfs, ours) == NULL)
         return pk_native();
     for (int number = lowest > base ? lowest : base; number < base + PK_WINDOW_SIZE; number++) {
         cleanup_close int taken = pk_get_fd(request, number);

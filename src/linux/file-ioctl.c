@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "linux/file-internal.h"
+#include "vfs/watch.h"
 
 /* include/uapi/linux: newer than the C library's headers, or not in those that can be included */
 #define REQUEST_INOTIFY_NEXT_WD  0x40044900 /* INOTIFY_IOC_SETNEXTWD */
@@ -220,6 +221,8 @@ static struct pk_answer serve_ioctl(struct pk_request *request)
         return pk_error(fd);
     if (is_about_descriptor((unsigned)request->args[1]))
         return pk_native();
+    if ((unsigned)request->args[1] == FIONREAD && vfs_watcher_of_fd(request->kernel->vfs, fd))
+        return file_watch_call(request, fd);
     handle = vfs_handle_of_fd(request->kernel->vfs, fd);
     return handle ? vfs_handle_call(handle, request, fd) : serve_plain(request, fd);
 }

@@ -126,7 +126,15 @@ struct vfs_fs_ops {
                     int flags, const struct vfs_actor *actor);
     ssize_t (*listxattr)(struct vfs_node *node, char *names, size_t size);
     int (*removexattr)(struct vfs_node *node, const char *name, const struct vfs_actor *actor);
-    int (*inotify_add)(struct vfs_node *node, int inotify_fd, uint32_t mask);
+    /*
+     * For inotify: a new descriptor (O_PATH will do) of the host's object that changes when the
+     * content of this one does, or of the lower part of a directory. -EOPNOTSUPP: there is none.
+     */
+    int (*backing)(struct vfs_node *node);
+    /* A directory with a backing: true when what that has under this name is not shown. */
+    bool (*hides_lower)(struct vfs_node *node, const char *name);
+    /* True while a guest has the file open. NULL: that cannot be known. */
+    bool (*is_open)(struct vfs_node *node);
     int (*bind_socket)(struct vfs_node *parent, const char *name, mode_t mode, int socket_fd,
                        const struct vfs_actor *actor);
     int (*connect_socket)(struct vfs_node *node, int socket_fd, const struct vfs_actor *actor);

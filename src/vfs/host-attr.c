@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -354,15 +353,14 @@ int host_removexattr(struct vfs_node *node, const char *name, const struct vfs_a
     return removexattr(path, name) < 0 ? -errno : 0;
 }
 
-/* IN_DONT_FOLLOW was the walk's business; here it would stop at the /proc link itself. */
-int host_inotify_add(struct vfs_node *node, int inotify_fd, uint32_t mask)
+int host_backing(struct vfs_node *node)
 {
     char path[IO_FD_PATH_SIZE];
-    int watch;
+    int fd;
     int r = 0;
 
     if (!proc_path(node, path, &r))
         return r;
-    watch = inotify_add_watch(inotify_fd, path, mask & ~(uint32_t)IN_DONT_FOLLOW);
-    return watch < 0 ? -errno : watch;
+    fd = fcntl(host_fd(host_node_of(node)), F_DUPFD_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
 }

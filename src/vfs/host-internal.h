@@ -215,7 +215,7 @@ int host_setxattr(struct vfs_node *node, const char *name, const void *value, si
                   int flags, const struct vfs_actor *actor);
 ssize_t host_listxattr(struct vfs_node *node, char *names, size_t size);
 int host_removexattr(struct vfs_node *node, const char *name, const struct vfs_actor *actor);
-int host_inotify_add(struct vfs_node *node, int inotify_fd, uint32_t mask);
+int host_backing(struct vfs_node *node);
 
 /*
  * A new object was made for this actor: records its owner when the host gave it another one. `fd`

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "vfs/watch-internal.h"
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U /* include/uapi/linux/memfd.h, since 6.3 */
@@ -120,6 +121,7 @@ void memory_content_free(struct memory_node *node)
     list_remove(&node->content->link);
     memory_fs_of(node)->file_count--;
     memory_identity_remove(node, node->content->fd);
+    watch_content_closed(node->base.fs->vfs, node->content->fd);
     close(node->content->fd);
     node->content->fd = -1;
 }

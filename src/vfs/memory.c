@@ -5,7 +5,6 @@
 #include <linux/capability.h>
 #include <linux/magic.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/sysinfo.h>
 
 #include "base/io.h"
@@ -302,27 +301,24 @@ static int memory_statfs(struct vfs_node *node, struct statfs *ret_statfs)
     return 0;
 }
 
-/*
- * The content of a file is a host object and can be watched. A directory is none: -ENOSPC, the
- * error on which programs that know it (tail, make, desktop libraries) fall back to polling; a
- * watch that never fires would have them wait for ever.
- */
-static int memory_inotify_add(struct vfs_node *base, int inotify_fd, uint32_t mask)
+/* A file that was never opened has none, and needs none before it is. */
+static int memory_backing(struct vfs_node *base)
 {
     struct memory_node *node = memory_of(base);
-    char path[IO_FD_PATH_SIZE];
-    int r;
+    int fd;
 
-    if (node->base.type != S_IFREG)
-        return mask & IN_ONLYDIR && node->base.type != S_IFDIR ? -ENOTDIR : -ENOSPC;
-    if (mask & IN_ONLYDIR)
-        return -ENOTDIR;
-    r = memory_content_need(node, "file");
-    if (r < 0)
-        return r;
-    r = inotify_add_watch(inotify_fd, io_fd_path(node->content->fd, path),
-                          mask & ~(uint32_t)IN_DONT_FOLLOW);
-    return r < 0 ? -errno : r;
+    if (base->type != S_IFREG || node->content->fd < 0)
+        return -EOPNOTSUPP;
+    fd = fcntl(node->content->fd, F_DUPFD_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+static bool memory_is_open(struct vfs_node *base)
+{
+    struct memory_node *node = memory_of(base);
+
+    return base->type == S_IFREG && node->content->fd >= 0 &&
+           memory_is_open_elsewhere(node->content->fd);
 }
 
 static const struct vfs_fs_ops memory_ops = {
@@ -351,7 +347,8 @@ static const struct vfs_fs_ops memory_ops = {
     .setxattr = memory_setxattr,
     .listxattr = memory_listxattr,
     .removexattr = memory_removexattr,
-    .inotify_add = memory_inotify_add,
+    .backing = memory_backing,
+    .is_open = memory_is_open,
     .bind_socket = memory_bind_socket,
     .connect_socket = memory_connect_socket,
     .readdir = memory_readdir,

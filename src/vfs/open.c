@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "vfs/ops-internal.h"
+#include "vfs/watch-internal.h"
 
 /* Between the look and the making of a file somebody else may make it; then look again. */
 #define CREATE_TRIES 8
@@ -138,13 +139,15 @@ static int open_found(struct walker *walker, const struct opening *opening,
         place_changed(place);
     if (!opened.blocks)
         handle_attach_place(place, &opened);
+    if (watch_is_active(place->vfs))
+        watch_opened(place, opened.fd, opening->flags);
     *ret_opened = opened;
     return 0;
 }
 
 /* The path of a new file, to remember it by. Failing to make it costs the path only. */
 static void attach_created(struct vfs_place *parent, const char *name, struct vfs_node *node,
-                           const struct vfs_opened *opened)
+                           int flags, const struct vfs_opened *opened)
 {
     struct vfs_place *place cleanup_place = NULL;
     size_t stem = place_stem(parent);
@@ -160,6 +163,8 @@ static void attach_created(struct vfs_place *parent, const char *name, struct vf
     free(path);
     if (place)
         handle_attach_place(place, opened);
+    if (place && watch_is_active(place->vfs))
+        watch_opened(place, opened->fd, flags & ~O_TRUNC);
 }
 
 static int create_missing(struct walker *walker, const struct opening *opening,
@@ -192,8 +197,10 @@ static int create_missing(struct walker *walker, const struct opening *opening,
     if (r < 0)
         return r;
     place_changed(parent);
+    if (watch_is_active(parent->vfs))
+        watch_made(parent, walker->name, false);
     if (node)
-        attach_created(parent, walker->name, node, ret_opened);
+        attach_created(parent, walker->name, node, request.flags, ret_opened);
     vfs_node_unref(node);
     return 0;
 }

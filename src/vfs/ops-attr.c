@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "vfs/ops-internal.h"
+#include "vfs/watch-internal.h"
 
 /* Records of ours on the host's files; the guest never sees or sets them. */
 #define OWN_ATTRIBUTES "user.cerebro."
@@ -72,6 +73,14 @@ ssize_t vfs_readlink(struct vfs_place *place, char *text, size_t size,
     return ops->readlink(place->node, text, size, actor);
 }
 
+/* Ends an operation on an object: IN_ATTRIB, IN_MODIFY or IN_ACCESS have happened to it. */
+static int changed(struct vfs_place *place, uint32_t mask, int r)
+{
+    if (r == 0 && watch_is_active(place->vfs))
+        watch_happened(place, mask);
+    return r;
+}
+
 int vfs_chmod(struct vfs_place *place, mode_t mode, const struct vfs_actor *actor)
 {
     const struct vfs_fs_ops *ops = place->node->fs->ops;
@@ -82,7 +91,7 @@ int vfs_chmod(struct vfs_place *place, mode_t mode, const struct vfs_actor *acto
     if (ops->chmod == NULL)
         return -EPERM;
     place_changed(place);
-    return ops->chmod(place->node, mode & 07777, actor);
+    return changed(place, IN_ATTRIB, ops->chmod(place->node, mode & 07777, actor));
 }
 
 int vfs_chown(struct vfs_place *place, uid_t uid, gid_t gid, const struct vfs_actor *actor)
@@ -95,7 +104,15 @@ int vfs_chown(struct vfs_place *place, uid_t uid, gid_t gid, const struct vfs_ac
     if (ops->chown == NULL)
         return -EPERM;
     place_changed(place);
-    return ops->chown(place->node, uid, gid, actor);
+    return changed(place, IN_ATTRIB, ops->chown(place->node, uid, gid, actor));
+}
+
+/* As fsnotify_change() in include/linux/fsnotify.h has it. */
+static uint32_t event_of_times(const struct timespec times[2])
+{
+    if (times[0].tv_nsec != UTIME_OMIT && times[1].tv_nsec != UTIME_OMIT)
+        return IN_ATTRIB;
+    return times[0].tv_nsec != UTIME_OMIT ? IN_ACCESS : IN_MODIFY;
 }
 
 int vfs_utimens(struct vfs_place *place, const struct timespec times[2],
@@ -119,7 +136,7 @@ int vfs_utimens(struct vfs_place *place, const struct timespec times[2],
     if (ops->utimens == NULL)
         return -EPERM;
     place_changed(place);
-    return ops->utimens(place->node, times, actor);
+    return changed(place, event_of_times(times), ops->utimens(place->node, times, actor));
 }
 
 int vfs_truncate(struct vfs_place *place, off_t length, const struct vfs_actor *actor)
@@ -139,7 +156,7 @@ int vfs_truncate(struct vfs_place *place, off_t length, const struct vfs_actor *
     if (ops->truncate == NULL)
         return -EPERM;
     place_changed(place);
-    return ops->truncate(place->node, length, actor);
+    return changed(place, IN_MODIFY, ops->truncate(place->node, length, actor));
 }
 
 static bool is_own_attribute(const char *name)
@@ -178,7 +195,7 @@ int vfs_setxattr(struct vfs_place *place, const char *name, const void *value, s
     if (ops->setxattr == NULL)
         return -EOPNOTSUPP;
     place_changed(place);
-    return ops->setxattr(place->node, name, value, size, flags, actor);
+    return changed(place, IN_ATTRIB, ops->setxattr(place->node, name, value, size, flags, actor));
 }
 
 /* Copies the names that the guest may see; returns their length. */
@@ -235,5 +252,5 @@ int vfs_removexattr(struct vfs_place *place, const char *name, const struct vfs_
     if (ops->removexattr == NULL)
         return -EOPNOTSUPP;
     place_changed(place);
-    return ops->removexattr(place->node, name, actor);
+    return changed(place, IN_ATTRIB, ops->removexattr(place->node, name, actor));
 }

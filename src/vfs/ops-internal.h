@@ -11,3 +11,7 @@ void place_changed(const struct vfs_place *place);
  * itself is looked for only where the mount is read-only; else the file system tells.
  */
 int place_can_create(struct vfs_place *parent, const char *name, const struct vfs_actor *actor);
+
+/* The object of this name in the directory itself; a link is not followed, a mount not entered. */
+int place_look_up(struct vfs_place *parent, const char *name, const struct vfs_actor *actor,
+                  struct vfs_node **ret_node);

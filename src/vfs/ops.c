@@ -14,7 +14,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "vfs/ops-internal.h"
+#include "vfs/watch-internal.h"
 
 int place_writable(const struct vfs_place *place)
 {
@@ -26,9 +28,8 @@ void place_changed(const struct vfs_place *place)
     atomic_fetch_add_explicit(&place->vfs->kernel->generation, 1, memory_order_relaxed);
 }
 
-/* The object of this name in the directory itself; a link is not followed, a mount not entered. */
-static int look_up_child(struct vfs_place *parent, const char *name, const struct vfs_actor *actor,
-                         struct vfs_node **ret_node)
+int place_look_up(struct vfs_place *parent, const char *name, const struct vfs_actor *actor,
+                  struct vfs_node **ret_node)
 {
     struct vfs_lookup lookup = {.actor = actor, .open_flags = -1, .opened_fd = -1};
     struct vfs_node *directory = parent->node;
@@ -49,7 +50,7 @@ static int look_up_child(struct vfs_place *parent, const char *name, const struc
 static bool child_exists(struct vfs_place *parent, const char *name, const struct vfs_actor *actor)
 {
     struct vfs_node *node = NULL;
-    int r = look_up_child(parent, name, actor, &node);
+    int r = place_look_up(parent, name, actor, &node);
 
     vfs_node_unref(node);
     return r == 0;
@@ -72,6 +73,14 @@ int place_can_create(struct vfs_place *parent, const char *name, const struct vf
     return 0;
 }
 
+/* Ends an operation that makes a name. */
+static int made(struct vfs_place *parent, const char *name, bool is_directory, int r)
+{
+    if (r == 0 && watch_is_active(parent->vfs))
+        watch_made(parent, name, is_directory);
+    return r;
+}
+
 int vfs_mkdir(struct vfs_place *parent, const char *name, mode_t mode,
               const struct vfs_actor *actor)
 {
@@ -83,7 +92,8 @@ int vfs_mkdir(struct vfs_place *parent, const char *name, mode_t mode,
     if (ops->mkdir == NULL)
         return child_exists(parent, name, actor) ? -EEXIST : -EPERM;
     place_changed(parent);
-    return ops->mkdir(parent->node, name, mode & 01777 & ~actor->mask, actor);
+    return made(parent, name, true,
+                ops->mkdir(parent->node, name, mode & 01777 & ~actor->mask, actor));
 }
 
 int vfs_mknod(struct vfs_place *parent, const char *name, mode_t mode, dev_t device,
@@ -103,7 +113,8 @@ int vfs_mknod(struct vfs_place *parent, const char *name, mode_t mode, dev_t dev
     if (ops->mknod == NULL)
         return child_exists(parent, name, actor) ? -EEXIST : -EPERM;
     place_changed(parent);
-    return ops->mknod(parent->node, name, mode & (S_IFMT | (07777 & ~actor->mask)), device, actor);
+    mode &= S_IFMT | (07777 & ~actor->mask);
+    return made(parent, name, false, ops->mknod(parent->node, name, mode, device, actor));
 }
 
 int vfs_symlink(struct vfs_place *parent, const char *name, const char *target,
@@ -120,7 +131,7 @@ int vfs_symlink(struct vfs_place *parent, const char *name, const char *target,
     if (ops->symlink == NULL)
         return child_exists(parent, name, actor) ? -EEXIST : -EPERM;
     place_changed(parent);
-    return ops->symlink(parent->node, name, target, actor);
+    return made(parent, name, false, ops->symlink(parent->node, name, target, actor));
 }
 
 /* New files of this file system are files of the host. */
@@ -163,7 +174,10 @@ int vfs_link(struct vfs_place *object, struct vfs_place *parent, const char *nam
     if (S_ISDIR(object->node->type) || ops->link == NULL)
         return -EPERM;
     place_changed(parent);
-    return ops->link(object->node, parent->node, name, actor);
+    r = ops->link(object->node, parent->node, name, actor);
+    if (r == 0 && watch_is_active(parent->vfs))
+        watch_linked(object);
+    return made(parent, name, false, r);
 }
 
 /*
@@ -185,7 +199,7 @@ static int check_sticky(struct vfs_place *parent, const char *name, const struct
     if (!(stat.stx_mode & S_ISVTX) || identity->fsuid == stat.stx_uid ||
         (identity->effective & (1ULL << CAP_FOWNER)))
         return 0;
-    if (look_up_child(parent, name, actor, &child) < 0)
+    if (place_look_up(parent, name, actor, &child) < 0)
         return 0; /* the file system will say why */
     r = node_stat(child, &stat);
     vfs_node_unref(child);
@@ -234,6 +248,7 @@ int vfs_unlink(struct vfs_place *parent, const char *name, bool directory,
 {
     const struct vfs_fs_ops *ops = parent->node->fs->ops;
     cleanup_free char *path = child_path(parent, name);
+    struct watch_name watched;
     int r = can_remove(parent, name, actor);
 
     if (path == NULL)
@@ -242,12 +257,16 @@ int vfs_unlink(struct vfs_place *parent, const char *name, bool directory,
         return r;
     if (ops->unlink == NULL)
         return child_exists(parent, name, actor) ? -EPERM : -ENOENT;
+    if (watch_is_active(parent->vfs))
+        watch_name_find(parent, name, path, &watched);
     r = ops->unlink(parent->node, name, directory, actor);
-    if (r < 0)
-        return r;
-    place_changed(parent);
-    places_removed(parent->vfs, parent->mount, path);
-    return 0;
+    if (r == 0) {
+        place_changed(parent);
+        places_removed(parent->vfs, parent->mount, path);
+    }
+    if (watch_is_active(parent->vfs))
+        watch_removed(&watched, directory, r == 0);
+    return r;
 }
 
 /* True when `path` is `prefix` or lies below it. */
@@ -288,6 +307,8 @@ int vfs_rename(struct vfs_place *old_parent, const char *old_name, struct vfs_pl
     cleanup_free char *old_path = child_path(old_parent, old_name);
     cleanup_free char *new_path = child_path(new_parent, new_name);
     bool exchange = flags & RENAME_EXCHANGE;
+    struct watch_name from, to;
+    bool done;
     int r = can_rename(old_parent, old_name, new_parent, new_name, flags, actor);
 
     if (old_path == NULL || new_path == NULL)
@@ -301,28 +322,45 @@ int vfs_rename(struct vfs_place *old_parent, const char *old_name, struct vfs_pl
         return -ENOENT;
     if (ops->rename == NULL)
         return -EPERM;
+    if (watch_is_active(old_parent->vfs)) {
+        watch_name_find(old_parent, old_name, old_path, &from);
+        watch_name_find(new_parent, new_name, new_path, &to);
+    }
     r = ops->rename(old_parent->node, old_name, new_parent->node, new_name, flags, actor);
-    if (r < 0 || strcmp(old_path, new_path) == 0)
-        return r;
-    place_changed(old_parent);
-    if (!exchange)
-        places_removed(old_parent->vfs, old_parent->mount, new_path);
-    /* The rename is done; a path that could not be followed for want of memory is marked. */
-    (void)places_renamed(old_parent->vfs, old_parent->mount, old_path, new_path, exchange);
-    return 0;
+    done = r == 0 && strcmp(old_path, new_path) != 0;
+    if (done) {
+        place_changed(old_parent);
+        if (!exchange)
+            places_removed(old_parent->vfs, old_parent->mount, new_path);
+        /* The rename is done; a path that could not be followed for want of memory is marked. */
+        (void)places_renamed(old_parent->vfs, old_parent->mount, old_path, new_path, exchange);
+    }
+    if (watch_is_active(old_parent->vfs))
+        watch_renamed(&from, &to, exchange, done);
+    return r;
 }
 
 int vfs_inotify_add(struct vfs_place *place, int inotify_fd, uint32_t mask)
 {
+    const struct vfs_fs_ops *ops = place->node->fs->ops;
+    char path[IO_FD_PATH_SIZE];
+    cleanup_close int fd = -1;
+    int number;
+
     if ((mask & IN_ONLYDIR) && !S_ISDIR(place->node->type))
         return -ENOTDIR;
     /*
-     * What has no host object behind it cannot be watched. ENOSPC ("too many watches") is the one
-     * error after which tail, file managers and build tools fall back to polling.
+     * ENOSPC ("too many watches") is the one error after which tail, file managers and build tools
+     * fall back to polling.
      */
-    if (place->node->fs->ops->inotify_add == NULL)
+    if (ops->backing == NULL || (S_ISDIR(place->node->type) && !fs_is_host(place->node->fs)))
         return -ENOSPC;
-    return place->node->fs->ops->inotify_add(place->node, inotify_fd, mask);
+    fd = ops->backing(place->node);
+    if (fd < 0)
+        return fd == -EOPNOTSUPP ? -ENOSPC : take_fd(&fd);
+    /* IN_DONT_FOLLOW was the walk's business; here it would stop at the /proc link itself. */
+    number = inotify_add_watch(inotify_fd, io_fd_path(fd, path), mask & ~(uint32_t)IN_DONT_FOLLOW);
+    return number < 0 ? -errno : number;
 }
 
 int vfs_bind_socket(struct vfs_place *parent, const char *name, mode_t mode, int socket_fd,
@@ -336,6 +374,7 @@ int vfs_bind_socket(struct vfs_place *parent, const char *name, mode_t mode, int
     if (r == 0) {
         place_changed(parent);
         r = ops->bind_socket(parent->node, name, mode & 07777 & ~actor->mask, socket_fd, actor);
+        r = made(parent, name, false, r);
     }
     return r == -EEXIST ? -EADDRINUSE : r;
 }

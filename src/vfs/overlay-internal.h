@@ -216,6 +216,10 @@ int overlay_announce(struct overlay_node *node, int fd);
  */
 void overlay_announce_origin(struct overlay_node *node);
 
+int overlay_backing(struct vfs_node *node);
+bool overlay_hides_lower(struct vfs_node *node, const char *name);
+bool overlay_is_open(struct vfs_node *node);
+
 /* ---- overlay-lookup.c ---- */
 
 int overlay_lookup(struct vfs_node *base, const char *rel, struct vfs_lookup *lookup);

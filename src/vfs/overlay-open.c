@@ -133,3 +133,33 @@ int overlay_open(struct vfs_node *base, const struct vfs_open_request *request,
     return node->upper ? overlay_open_upper(node, request, ret_opened)
                        : overlay_open_lower(node, request, ret_opened);
 }
+
+/* ---- for inotify ---- */
+
+/* A directory changes in the upper by us only; what its lower part does is the host's doing. */
+int overlay_backing(struct vfs_node *base)
+{
+    struct overlay_node *node = overlay_of(base);
+    struct vfs_node *real = node->upper && base->type != S_IFDIR ? node->upper : node->lower;
+
+    if (!real || !real->fs->ops->backing || (node->dir && node->dir->opaque))
+        return -EOPNOTSUPP;
+    return real->fs->ops->backing(real);
+}
+
+bool overlay_hides_lower(struct vfs_node *base, const char *name)
+{
+    struct overlay_node *node = overlay_of(base);
+
+    if (!node->dir)
+        return false;
+    return node->dir->opaque || overlay_dir_load(overlay_fs_of(node), node->dir) < 0 ||
+           overlay_find(node->dir, name);
+}
+
+bool overlay_is_open(struct vfs_node *base)
+{
+    const struct vfs_node *upper = overlay_of(base)->upper;
+
+    return upper && upper->fs->ops->is_open && upper->fs->ops->is_open(overlay_of(base)->upper);
+}

@@ -348,16 +348,6 @@ static ssize_t overlay_readlink(struct vfs_node *base, char *text, size_t size,
     return real->fs->ops->readlink(real, text, size, actor);
 }
 
-static int overlay_inotify_add(struct vfs_node *base, int inotify_fd, uint32_t mask)
-{
-    struct overlay_node *node = overlay_of(base);
-    struct vfs_node *real = node->upper ? node->upper : node->lower;
-
-    if (!real->fs->ops->inotify_add)
-        return -ENOSPC;
-    return real->fs->ops->inotify_add(real, inotify_fd, mask);
-}
-
 static int overlay_connect_socket(struct vfs_node *base, int socket_fd,
                                   const struct vfs_actor *actor)
 {
@@ -412,7 +402,9 @@ static const struct vfs_fs_ops overlay_ops = {
     .setxattr = overlay_setxattr,
     .listxattr = overlay_listxattr,
     .removexattr = overlay_removexattr,
-    .inotify_add = overlay_inotify_add,
+    .backing = overlay_backing,
+    .hides_lower = overlay_hides_lower,
+    .is_open = overlay_is_open,
     .bind_socket = overlay_bind_socket,
     .connect_socket = overlay_connect_socket,
     .readdir = overlay_readdir,

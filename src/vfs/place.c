@@ -73,6 +73,21 @@ struct vfs_place *place_new_weak(struct vfs_place *from)
     return place;
 }
 
+struct vfs_place *place_find_watched(struct vfs *vfs, const struct vfs_mount *mount,
+                                     const char *path, size_t length)
+{
+    struct list *chain = bucket(vfs, path, length);
+    struct vfs_place *place;
+
+    list_for_each(place, chain, link)
+    {
+        if (place->watched && !place->deleted && place->mount == mount && place->length == length &&
+            memcmp(place->path, path, length) == 0)
+            return place;
+    }
+    return NULL;
+}
+
 struct vfs_place *vfs_place_ref(struct vfs_place *place)
 {
     if (place == NULL)

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "vfs/proc-internal.h"
+#include "vfs/watch.h"
 
 static bool parse_number(const char *name, int *ret_number)
 {
@@ -179,6 +180,8 @@ int proc_fdinfo(const struct pseudo_access *access, struct strbuf *ret_text)
 {
     cleanup_proc_task struct proc_task task = PROC_TASK_NONE;
     cleanup_strbuf struct strbuf host = {0};
+    const struct vfs_watcher *watcher;
+    cleanup_close int fd = -1;
     char name[32], *rest, *line;
     int r = proc_task_open(access->fs, access->node, &task);
 
@@ -187,12 +190,16 @@ int proc_fdinfo(const struct pseudo_access *access, struct strbuf *ret_text)
         r = proc_task_text(&task, name, &host);
     if (r < 0)
         return r;
+    fd = duplicate_of_node(access);
+    watcher = fd < 0 ? NULL : vfs_watcher_of_fd(access->fs->fs.vfs, fd);
     rest = host.data;
     while ((line = strsep(&rest, "\n")) && *line) {
         if (strncmp(line, "mnt_id:", 7) == 0)
             add_mount_id(access, line, ret_text);
         else if (strncmp(line, "flags:", 6) == 0)
             add_flags(access, line, ret_text);
+        else if (watcher)
+            vfs_watcher_describe(watcher, line, ret_text);
         else
             strbuf_addf(ret_text, "%s\n", line);
     }

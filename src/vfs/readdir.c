@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "vfs/descriptor-internal.h"
+#include "vfs/watch-internal.h"
 
 #define FIRST_NAME 2 /* position behind the dots */
 
@@ -267,6 +268,8 @@ static ssize_t list_ours(struct vfs_node *node, struct vfs_place *place, int fd,
         r = list_lower(node->fs->vfs, fd, stat, listing);
     else
         r = list_served(node, place, listing, actor);
+    if (place && r == 0 && !stat && watch_is_active(place->vfs))
+        watch_happened(place, IN_ACCESS);
     if (lseek(fd, (off_t)listing->position, SEEK_SET) < 0 && r == 0)
         r = -errno;
     if (r < 0 && listing->used == 0)

@@ -47,6 +47,7 @@ struct vfs_place {
     unsigned refs;
     bool deleted;
     bool weak;
+    struct watched *watched; /* what guests watch there (watch-internal.h); weak places only */
     size_t length;
     char *path;      /* "/" for the root; own_path or malloc'ed after a rename */
     char own_path[]; /* as first given */
@@ -115,6 +116,16 @@ struct vfs {
     bool watch_failed;
     struct vfs_protected *protected; /* see vfs_protect() */
     size_t protected_count;
+    struct list watchers; /* inotify instances, see watch-internal.h */
+    size_t watcher_count;
+    size_t watcher_sweep_at;
+    size_t watched_count;     /* objects watched that are not the host's: 0 costs nothing */
+    size_t watch_dying_count; /* of these: files without a name that are open */
+    struct map watched_files; /* (device, inode) as guests see it -> struct watched */
+    uint32_t watch_cookie;
+    size_t watch_queue_max;          /* events; 0: not read yet */
+    bool watch_unsettled;            /* watches or marks have ended, see watch_settle() */
+    bool watch_overdue;              /* an instance that nobody reads has gathered many events */
     struct pk_identity all_powerful; /* of the kernel itself */
     struct vfs_actor kernel_actor;
 };
@@ -130,6 +141,10 @@ struct vfs_place *place_new(struct vfs *vfs, struct vfs_mount *mount, struct vfs
 
 /* A place that does not keep its node alive; for identities only. */
 struct vfs_place *place_new_weak(struct vfs_place *from);
+
+/* The first place with `watched` at this path of a mount; NULL. */
+struct vfs_place *place_find_watched(struct vfs *vfs, const struct vfs_mount *mount,
+                                     const char *path, size_t length);
 
 /* Length of a place's path without the slash of "/". */
 static inline size_t place_stem(const struct vfs_place *place)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <sys/sysmacros.h>
 
+#include "vfs/watch-internal.h"
+
 /* Linux reserves major 0 for anonymous devices; minors from here on are ours. */
 #define FIRST_DEVICE_MINOR 0x80000u
 
@@ -66,6 +68,7 @@ int vfs_new(struct pk_kernel *kernel, struct vfs **ret_vfs)
     vfs->handle_sweep_at = VFS_HANDLES_SWEEP;
     list_init(&vfs->mounts);
     list_init(&vfs->remembered_order);
+    list_init(&vfs->watchers);
     for (size_t i = 0; i < VFS_PLACE_BUCKETS; i++)
         list_init(&vfs->places[i]);
     make_kernel_actor(vfs);
@@ -102,6 +105,7 @@ void vfs_free(struct vfs *vfs)
 {
     if (vfs == NULL)
         return;
+    watchers_free(vfs);
     handles_free(vfs);
     remembered_free(vfs);
     vfs_release(vfs);

@@ -172,8 +172,8 @@ ssize_t vfs_listxattr(struct vfs_place *place, char *names, size_t size,
 int vfs_removexattr(struct vfs_place *place, const char *name, const struct vfs_actor *actor);
 
 /*
- * Adds a watch on the object to an inotify descriptor; returns the watch number. -ENOSPC where no
- * object of the host is behind it: programs fall back to polling then.
+ * Adds a watch on the object to an inotify instance that is not one of vfs/watch.h; returns the
+ * watch number. -ENOSPC where no object of the host is behind it: programs fall back to polling.
  */
 int vfs_inotify_add(struct vfs_place *place, int inotify_fd, uint32_t mask);
 
