@@ -111,14 +111,49 @@ void watch_made(struct vfs_place *parent, const char *name, bool is_directory)
     finish(parent->vfs);
 }
 
+/*
+ * Tells a change of data that was made through the content's own inode: the host has told those
+ * watches already that have a mark on it. `name` NULL: to watches on the file itself.
+ */
+static void tell_data(const struct watched *watched, uint32_t mask, const char *name,
+                      const struct stat *content)
+{
+    struct watch *watch;
+
+    if (watched == NULL)
+        return;
+    drain_all(watched);
+    list_for_each(watch, &watched->watches, sibling)
+    {
+        const struct watch_mark *mark =
+            map_get2(&watch->watcher->inodes, content->st_dev, content->st_ino);
+
+        if (mark && mark->bits & mask && watch == (name ? mark->parent : mark->self))
+            continue;
+        watch_deliver(watch, mask, 0, name);
+        watch_ring(watch->watcher);
+    }
+}
+
 static void happened(struct vfs_place *place, uint32_t mask)
 {
+    const struct vfs_fs_ops *ops = place->node->fs->ops;
     const char *name = NULL;
     const struct watched *parent = watched_parent(place, &name);
+    const struct watched *self = watched_of(place);
+    cleanup_close int content = -1;
+    struct stat stat;
 
+    if (mask & (IN_MODIFY | IN_ACCESS) && S_ISREG(place->node->type) && ops->backing)
+        content = ops->backing(place->node);
+    if (content >= 0 && fstat(content, &stat) == 0) {
+        tell_data(parent, mask, name, &stat);
+        tell_data(self, mask, NULL, &stat);
+        return;
+    }
     mask |= directory_bit(S_ISDIR(place->node->type));
     tell(parent, mask, 0, name);
-    tell(watched_of(place), mask, 0, NULL);
+    tell(self, mask, 0, NULL);
 }
 
 void watch_happened(struct vfs_place *place, uint32_t mask)
@@ -159,10 +194,6 @@ static void follow_data(const struct watched *watched, int fd, uint32_t bits, co
     list_for_each(watch, &watched->watches, sibling) watch_data(watch, fd, bits, name, is_token);
 }
 
-/*
- * A truncation has been told by the host already if the file has a mark; so it comes first, where
- * the two are one event.
- */
 void watch_opened(struct vfs_place *place, int fd, int flags)
 {
     const char *name = NULL;
@@ -173,6 +204,8 @@ void watch_opened(struct vfs_place *place, int fd, int flags)
 
     if ((parent == NULL && self == NULL) || flags & O_PATH)
         return;
+    if (flags & O_TRUNC)
+        happened(place, IN_MODIFY); /* before there is a mark that has told nothing yet */
     if (fd >= 0 && fstat(fd, &stat) == 0 && (S_ISREG(stat.st_mode) || S_ISDIR(stat.st_mode))) {
         bool is_token = S_ISDIR(place->node->type) && S_ISREG(stat.st_mode);
 
@@ -181,8 +214,6 @@ void watch_opened(struct vfs_place *place, int fd, int flags)
         if (!S_ISDIR(stat.st_mode)) /* a real directory has its mark */
             follow_data(self, fd, bits, NULL, is_token);
     }
-    if (flags & O_TRUNC)
-        happened(place, IN_MODIFY);
     happened(place, IN_OPEN);
     finish(place->vfs);
 }
@@ -269,8 +300,10 @@ void watch_removed(struct watch_name *name, bool is_directory, bool done)
             tell(name->watched, IN_ATTRIB, 0, NULL);
         end_object(name);
     }
-    if (done && parent)
+    if (done && parent) {
+        drain_all(parent);
         watch_marks_exclude(parent, name->name);
+    }
     vfs_node_unref(take_ptr(name->node));
     if (done)
         tell(parent, IN_DELETE | directory_bit(is_directory), 0, name->name);

@@ -60,7 +60,7 @@ struct vfs_watcher {
     struct watch_event *first, *last;
     size_t count, bytes; /* queued */
     size_t sweep_at;     /* events that may gather before we look whether anybody is left */
-    uint64_t made_ns;
+    bool missed;         /* the last sweep found nobody who holds it */
 };
 
 /* What a guest has asked for. */

@@ -18,56 +18,8 @@
 
 #define SWEEP_INSTANCES 8    /* instances that may gather before dead ones are looked for */
 #define SWEEP_EVENTS    1024 /* events that nobody reads, the same */
-/* One may be on its way to the guest, or in a socket (SCM_RIGHTS). */
-#define YOUNG_NS 2000000000ULL
 
 static const char inotify_link[] = "anon_inode:inotify";
-
-/* ---- making ---- */
-
-/* The limits are the host's, and instances that we alone still hold count against them. */
-static int new_instance(struct vfs *vfs, bool nonblock)
-{
-    int flags = IN_CLOEXEC | (nonblock ? IN_NONBLOCK : 0);
-    int fd = inotify_init1(flags);
-
-    if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
-        watchers_sweep(vfs);
-        fd = inotify_init1(flags);
-    }
-    return fd < 0 ? -errno : fd;
-}
-
-int vfs_watcher_new(struct vfs *vfs, bool nonblock, struct vfs_watcher **ret_watcher, int *ret_fd)
-{
-    struct vfs_watcher *watcher;
-    cleanup_close int guest = -1;
-    int fd;
-
-    if (vfs->watcher_count >= vfs->watcher_sweep_at + SWEEP_INSTANCES)
-        watchers_sweep(vfs);
-    fd = new_instance(vfs, nonblock);
-    if (fd < 0)
-        return fd;
-    guest = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    watcher = guest < 0 ? NULL : calloc(1, sizeof(*watcher));
-    if (watcher == NULL) {
-        base_close(fd);
-        return guest < 0 ? -EMFILE : -ENOMEM;
-    }
-    watcher->vfs = vfs;
-    watcher->refs = 1;
-    watcher->fd = fd;
-    watcher->bell = watcher->bell_mark = -1;
-    watcher->sweep_at = SWEEP_EVENTS;
-    watcher->made_ns = io_now_ns();
-    list_init(&watcher->watches);
-    list_append(&vfs->watchers, &watcher->link);
-    vfs->watcher_count++;
-    *ret_watcher = watcher;
-    *ret_fd = take_fd(&guest);
-    return 0;
-}
 
 /* ---- forgetting ---- */
 
@@ -194,20 +146,76 @@ static int note_process(pid_t pid, void *user)
     return 0;
 }
 
-void watchers_sweep(struct vfs *vfs)
+/*
+ * A descriptor may be in a socket (SCM_RIGHTS) or inherited while we look. So an instance goes when
+ * it was missed twice, unless another is wanted at once.
+ */
+static void sweep(struct vfs *vfs, bool at_once)
 {
     struct sweep sweep = {.vfs = vfs};
-    uint64_t now = io_now_ns();
     struct vfs_watcher *watcher, *next;
 
     if (pk_for_each_process(vfs->kernel, note_process, &sweep) < 0)
         sweep.failed = true;
     list_for_each_safe(watcher, next, &vfs->watchers, link)
     {
-        if (!sweep.failed && now - watcher->made_ns >= YOUNG_NS &&
-            !map_get(&sweep.live, (uint64_t)(uintptr_t)watcher))
+        bool missed = !sweep.failed && !map_get(&sweep.live, (uint64_t)(uintptr_t)watcher);
+
+        if (missed && (watcher->missed || at_once))
             vfs_watcher_discard(watcher);
+        else
+            watcher->missed = missed;
     }
     vfs->watcher_sweep_at = vfs->watcher_count;
     map_free(&sweep.live);
+}
+
+void watchers_sweep(struct vfs *vfs)
+{
+    sweep(vfs, false);
+}
+
+/* ---- making ---- */
+
+/* The limits are the host's, and instances that we alone still hold count against them. */
+static int new_instance(struct vfs *vfs, bool nonblock)
+{
+    int flags = IN_CLOEXEC | (nonblock ? IN_NONBLOCK : 0);
+    int fd = inotify_init1(flags);
+
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+        sweep(vfs, true);
+        fd = inotify_init1(flags);
+    }
+    return fd < 0 ? -errno : fd;
+}
+
+int vfs_watcher_new(struct vfs *vfs, bool nonblock, struct vfs_watcher **ret_watcher, int *ret_fd)
+{
+    struct vfs_watcher *watcher;
+    cleanup_close int guest = -1;
+    int fd;
+
+    if (vfs->watcher_count >= vfs->watcher_sweep_at + SWEEP_INSTANCES)
+        watchers_sweep(vfs);
+    fd = new_instance(vfs, nonblock);
+    if (fd < 0)
+        return fd;
+    guest = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    watcher = guest < 0 ? NULL : calloc(1, sizeof(*watcher));
+    if (watcher == NULL) {
+        base_close(fd);
+        return guest < 0 ? -EMFILE : -ENOMEM;
+    }
+    watcher->vfs = vfs;
+    watcher->refs = 1;
+    watcher->fd = fd;
+    watcher->bell = watcher->bell_mark = -1;
+    watcher->sweep_at = SWEEP_EVENTS;
+    list_init(&watcher->watches);
+    list_append(&vfs->watchers, &watcher->link);
+    vfs->watcher_count++;
+    *ret_watcher = watcher;
+    *ret_fd = take_fd(&guest);
+    return 0;
 }

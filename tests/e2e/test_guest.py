@@ -14,8 +14,8 @@ from harness import EXTRA_OPTIONS, GUEST_PROGRAMS, NATIVE, Result, base_environm
 SKIPPED = 77
 
 # Where names matter: the private /tmp, the layer over the host, a writable piece of the host.
-EVERYWHERE = ["walk", "walk-open", "files", "attributes", "directories", "inherit", "fifo", "unix", "datagrams",
-              "exec", "exec-scripts"]
+EVERYWHERE = ["walk", "walk-open", "files", "attributes", "directories", "watch", "inherit", "fifo",
+              "unix", "datagrams", "exec", "exec-scripts"]
 ONCE = ["exec-races", "fds", "exactly-once", "kill", "process", "proc", "dev", "threads", "signals"]
 
 
