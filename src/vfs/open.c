@@ -129,6 +129,8 @@ static int open_found(struct walker *walker, const struct opening *opening,
         }
     }
     r = walker_place(walker, &place);
+    if (r == 0 && opening->flags & O_TRUNC && watch_is_active(place->vfs))
+        watch_opening(place);
     if (r == 0 && opened.fd < 0)
         r = open_place(place, opening, &opened);
     if (r < 0) {

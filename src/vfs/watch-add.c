@@ -198,13 +198,13 @@ static int backing_of(struct vfs_node *node)
     return ops->backing ? ops->backing(node) : -EOPNOTSUPP;
 }
 
-/* The name of a place in a directory, NULL: it is not directly in there. */
+/* The name that a place has (or had) in a directory, NULL: it is not directly in there. */
 static const char *name_in(const struct vfs_place *place, const struct vfs_place *directory)
 {
     size_t stem = place_stem(directory);
     const char *name = place->path + stem + 1;
 
-    if (place->deleted || place->mount != directory->mount || place->length <= stem + 1 ||
+    if (place->mount != directory->mount || place->length <= stem + 1 ||
         memcmp(place->path, directory->path, stem) != 0 || place->path[stem] != '/')
         return NULL;
     return strchr(name, '/') ? NULL : name;
@@ -224,7 +224,8 @@ static void watch_known_files(struct watch *watch, const struct vfs_place *direc
         const char *name = identity->place ? name_in(identity->place, directory) : NULL;
         cleanup_close int fd = -1;
 
-        if (name == NULL || !S_ISREG(identity->node->type))
+        if (name == NULL || !S_ISREG(identity->node->type) ||
+            (identity->place->deleted && watch->flags & IN_EXCL_UNLINK))
             continue;
         fd = backing_of(identity->node);
         if (fd >= 0)
@@ -296,10 +297,8 @@ static int add_first(struct vfs_watcher *watcher, struct vfs_place *place, struc
 static int add_served(struct vfs_watcher *watcher, struct vfs_place *place, uint32_t mask)
 {
     struct watched *watched = watched_of(place);
-    struct watch *watch;
+    struct watch *watch = watch_of(watcher, watched);
 
-    watch_drain(watcher); /* what was asked for until now decides about what has happened */
-    watch = watch_of(watcher, watched);
     if (watch == NULL)
         return add_first(watcher, place, watched, mask);
     if (mask & IN_MASK_CREATE)
@@ -329,6 +328,7 @@ int vfs_watch_add(struct vfs_watcher *watcher, struct vfs_place *place, uint32_t
 
     if ((mask & IN_ONLYDIR) && !S_ISDIR(place->node->type))
         return -ENOTDIR;
+    watch_drain(watcher); /* what was asked for until now decides about what has happened */
     fd = native_fd(place);
     if (fd >= 0)
         r = add_native(watcher, fd, mask);

@@ -67,18 +67,25 @@ static void drain_all(const struct watched *watched)
         list_for_each(watch, &watched->watches, sibling) watch_drain(watch->watcher);
 }
 
-static void tell(const struct watched *watched, uint32_t mask, uint32_t cookie, const char *name)
+/* Behind a drain. */
+static void queue_all(const struct watched *watched, uint32_t mask, uint32_t cookie,
+                      const char *name)
 {
     struct watch *watch;
 
     if (watched == NULL)
         return;
-    drain_all(watched);
     list_for_each(watch, &watched->watches, sibling)
     {
         watch_deliver(watch, mask, cookie, name);
         watch_ring(watch->watcher);
     }
+}
+
+static void tell(const struct watched *watched, uint32_t mask, uint32_t cookie, const char *name)
+{
+    drain_all(watched);
+    queue_all(watched, mask, cookie, name);
 }
 
 /* The object is gone for good. */
@@ -194,27 +201,49 @@ static void follow_data(const struct watched *watched, int fd, uint32_t bits, co
     list_for_each(watch, &watched->watches, sibling) watch_data(watch, fd, bits, name, is_token);
 }
 
+/* The data of what was opened as `fd` goes to the watches on it and on its directory. */
+static void follow_opened(struct vfs_place *place, int fd, int flags)
+{
+    uint32_t bits = possible_data(flags);
+    const char *name = NULL;
+    const struct watched *parent = watched_parent(place, &name);
+    struct stat stat;
+    bool is_token;
+
+    if (fd < 0 || fstat(fd, &stat) < 0 || (!S_ISREG(stat.st_mode) && !S_ISDIR(stat.st_mode)))
+        return;
+    is_token = S_ISDIR(place->node->type) && S_ISREG(stat.st_mode);
+    bits = is_token ? IN_CLOSE_NOWRITE : bits;
+    follow_data(parent, fd, bits, name, is_token);
+    if (!S_ISDIR(stat.st_mode)) /* a real directory has its mark */
+        follow_data(watched_of(place), fd, bits, NULL, is_token);
+}
+
+/* What the host tells of the truncation comes behind IN_OPEN, but what it told before does not. */
+void watch_opening(struct vfs_place *place)
+{
+    const char *name;
+
+    drain_all(watched_parent(place, &name));
+    drain_all(watched_of(place));
+}
+
 void watch_opened(struct vfs_place *place, int fd, int flags)
 {
+    uint32_t mask = IN_OPEN | directory_bit(S_ISDIR(place->node->type));
     const char *name = NULL;
     const struct watched *parent = watched_parent(place, &name);
     const struct watched *self = watched_of(place);
-    uint32_t bits = possible_data(flags);
-    struct stat stat;
 
     if ((parent == NULL && self == NULL) || flags & O_PATH)
         return;
+    if (!(flags & O_TRUNC))
+        watch_opening(place);
+    queue_all(parent, mask, 0, name);
+    queue_all(self, mask, 0, NULL);
     if (flags & O_TRUNC)
         happened(place, IN_MODIFY); /* before there is a mark that has told nothing yet */
-    if (fd >= 0 && fstat(fd, &stat) == 0 && (S_ISREG(stat.st_mode) || S_ISDIR(stat.st_mode))) {
-        bool is_token = S_ISDIR(place->node->type) && S_ISREG(stat.st_mode);
-
-        bits = is_token ? IN_CLOSE_NOWRITE : bits;
-        follow_data(parent, fd, bits, name, is_token);
-        if (!S_ISDIR(stat.st_mode)) /* a real directory has its mark */
-            follow_data(self, fd, bits, NULL, is_token);
-    }
-    happened(place, IN_OPEN);
+    follow_opened(place, fd, flags);
     finish(place->vfs);
 }
 
@@ -242,6 +271,21 @@ static bool is_open(struct vfs_node *node)
     return node->fs->ops->is_open && node->fs->ops->is_open(node);
 }
 
+static void find_content(struct watch_name *name)
+{
+    const struct vfs_fs_ops *ops = name->node->fs->ops;
+    cleanup_close int fd = -1;
+    struct stat stat;
+
+    if (!S_ISREG(name->node->type) || ops->backing == NULL)
+        return;
+    fd = ops->backing(name->node);
+    if (fd < 0 || fstat(fd, &stat) < 0)
+        return;
+    name->content_device = stat.st_dev;
+    name->content_inode = stat.st_ino;
+}
+
 void watch_name_find(struct vfs_place *parent, const char *name, const char *path,
                      struct watch_name *ret_name)
 {
@@ -252,6 +296,7 @@ void watch_name_find(struct vfs_place *parent, const char *name, const char *pat
     if (!watch_is_active(vfs) ||
         place_look_up(parent, name, &vfs->kernel_actor, &ret_name->node) < 0)
         return;
+    find_content(ret_name);
     ret_name->watched = watched_at(vfs, parent->mount, path, strlen(path));
     if (node_stat(ret_name->node, &stat) < 0)
         return;
@@ -291,6 +336,33 @@ static void end_object(const struct watch_name *name)
         tell_end(name->watched);
 }
 
+/* The mark by which an instance tells a directory's watch about the file. */
+static struct watch_mark *child_mark(const struct vfs_watcher *watcher,
+                                     const struct watch_name *name, const struct watched *directory)
+{
+    struct watch_mark *mark =
+        name->content_inode == 0
+            ? NULL
+            : map_get2(&watcher->inodes, name->content_device, name->content_inode);
+
+    return mark && mark->parent && mark->parent->watched == directory ? mark : NULL;
+}
+
+/* Watches with IN_EXCL_UNLINK want no more of it. */
+static void exclude(const struct watch_name *name, const struct watched *directory)
+{
+    struct vfs_watcher *watcher;
+
+    drain_all(directory);
+    list_for_each(watcher, &name->parent->vfs->watchers, link)
+    {
+        struct watch_mark *mark = child_mark(watcher, name, directory);
+
+        if (mark && mark->parent->flags & IN_EXCL_UNLINK)
+            watch_mark_move(watcher, mark, NULL, NULL);
+    }
+}
+
 void watch_removed(struct watch_name *name, bool is_directory, bool done)
 {
     struct watched *parent = watched_directory(name->parent);
@@ -300,10 +372,8 @@ void watch_removed(struct watch_name *name, bool is_directory, bool done)
             tell(name->watched, IN_ATTRIB, 0, NULL);
         end_object(name);
     }
-    if (done && parent) {
-        drain_all(parent);
-        watch_marks_exclude(parent, name->name);
-    }
+    if (done && parent)
+        exclude(name, parent);
     vfs_node_unref(take_ptr(name->node));
     if (done)
         tell(parent, IN_DELETE | directory_bit(is_directory), 0, name->name);
@@ -326,6 +396,23 @@ static void follow_moved(const struct watched *to, struct vfs_node *node, const 
         follow_data(to, fd, WATCH_DATA, name, false);
 }
 
+/* The data of a file is told to the directory that it is in now. */
+static void move_data(const struct watch_name *from, const struct watched *old_directory,
+                      const struct watched *new_directory, const char *name)
+{
+    struct vfs_watcher *watcher;
+
+    if (old_directory)
+        list_for_each(watcher, &from->parent->vfs->watchers, link)
+        {
+            struct watch_mark *mark = child_mark(watcher, from, old_directory);
+
+            if (mark)
+                watch_mark_move(watcher, mark, new_directory, name);
+        }
+    follow_moved(new_directory, from->node, name);
+}
+
 static void tell_move(const struct watch_name *from, const struct watch_name *to)
 {
     struct vfs *vfs = from->parent->vfs;
@@ -343,8 +430,7 @@ static void tell_rename(struct watch_name *from, struct watch_name *to, bool exc
 
     drain_all(old_directory);
     drain_all(new_directory);
-    watch_marks_move(old_directory, from->name, new_directory, to->name, exchange);
-    follow_moved(new_directory, from->node, to->name);
+    move_data(from, old_directory, new_directory, to->name);
     tell_move(from, to);
     if (!exchange && to->watched)
         tell(to->watched, IN_ATTRIB | directory_bit(S_ISDIR(to->node->type)), 0, NULL);
@@ -352,7 +438,7 @@ static void tell_rename(struct watch_name *from, struct watch_name *to, bool exc
     if (exchange) {
         struct watch_name back = *to, forth = *from;
 
-        follow_moved(old_directory, to->node, from->name);
+        move_data(to, new_directory, old_directory, from->name);
         tell_move(&back, &forth);
         tell(to->watched, IN_MOVE_SELF, 0, NULL);
     } else if (to->watched) {

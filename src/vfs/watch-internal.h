@@ -151,13 +151,12 @@ void watch_mark_retire(struct vfs_watcher *watcher, struct watch_mark *mark);
 /* The host has ended it. */
 void watch_mark_gone(struct vfs_watcher *watcher, struct watch_mark *mark);
 
-/* A file in a directory (NULL: one that nobody watches) has got another name, or two have swapped.
+/*
+ * The file of a mark on its directory is now in another one (NULL: one that nobody watches), of
+ * which the same instance's watch takes over.
  */
-void watch_marks_move(const struct watched *from, const char *name, const struct watched *to,
-                      const char *new_name, bool exchange);
-
-/* A file has lost its name: watches with IN_EXCL_UNLINK want no more of it. */
-void watch_marks_exclude(const struct watched *directory, const char *name);
+void watch_mark_move(struct vfs_watcher *watcher, struct watch_mark *mark, const struct watched *to,
+                     const char *name);
 
 /* Takes a watch out of all marks. */
 void watch_marks_forget(struct watch *watch);
@@ -199,6 +198,9 @@ void watch_happened(struct vfs_place *place, uint32_t mask);
 /* The number of names of a file has changed. */
 void watch_linked(struct vfs_place *place);
 
+/* An existing file is to be opened with O_TRUNC. */
+void watch_opening(struct vfs_place *place);
+
 /* A file or directory was opened as `fd`. */
 void watch_opened(struct vfs_place *place, int fd, int flags);
 
@@ -213,7 +215,9 @@ struct watch_name {
     struct vfs_node *node;   /* reference; NULL: not looked for */
     dev_t device;
     ino_t inode;
-    bool last; /* it is the object's last name */
+    dev_t content_device; /* of the inode behind a regular file; */
+    ino_t content_inode;  /* 0: there is none */
+    bool last;            /* it is the object's last name */
 };
 
 /*

@@ -188,77 +188,16 @@ void watch_marks_forget(struct watch *watch)
 
 /* ---- names ---- */
 
-static bool is_child(const struct watch_mark *mark, const struct watched *directory,
+void watch_mark_move(struct vfs_watcher *watcher, struct watch_mark *mark, const struct watched *to,
                      const char *name)
 {
-    return mark->parent && mark->parent->watched == directory && strcmp(mark->name, name) == 0;
-}
+    struct watch *watch;
 
-static void drop_child(struct vfs_watcher *watcher, struct watch_mark *mark)
-{
     mark->parent = NULL;
-    watch_mark_release(watcher, mark);
-}
-
-/* The same instance's watch on another directory takes over; NULL: it has none. */
-static void move_child(struct vfs_watcher *watcher, struct watch_mark *mark,
-                       const struct watched *to, const char *name)
-{
-    struct watch *watch;
-
     if (to)
-        list_for_each(watch, &to->watches, sibling)
-        {
-            if (watch->watcher != watcher || watch->dead)
-                continue;
+        list_for_each(watch, &to->watches, sibling) if (watch->watcher == watcher && !watch->dead)
             watch_mark_child(mark, watch, name);
-            return;
-        }
-    drop_child(watcher, mark);
-}
-
-void watch_marks_move(const struct watched *from, const char *name, const struct watched *to,
-                      const char *new_name, bool exchange)
-{
-    const struct watched *any = from ? from : to;
-    struct watch *watch;
-
-    if (any == NULL)
-        return;
-    list_for_each(watch, &any->watches, sibling)
-    {
-        struct vfs_watcher *watcher = watch->watcher;
-        struct map_slot *slot;
-        size_t cursor = 0;
-
-        while ((slot = map_next(&watcher->marks, &cursor))) {
-            struct watch_mark *mark = slot->value;
-
-            if (from && is_child(mark, from, name))
-                move_child(watcher, mark, to, new_name);
-            else if (exchange && to && is_child(mark, to, new_name))
-                move_child(watcher, mark, from, name);
-        }
-    }
-}
-
-void watch_marks_exclude(const struct watched *directory, const char *name)
-{
-    struct watch *watch;
-
-    list_for_each(watch, &directory->watches, sibling)
-    {
-        struct vfs_watcher *watcher = watch->watcher;
-        struct map_slot *slot;
-        size_t cursor = 0;
-
-        while (watch->flags & IN_EXCL_UNLINK && (slot = map_next(&watcher->marks, &cursor))) {
-            struct watch_mark *mark = slot->value;
-
-            if (mark->parent == watch && is_child(mark, directory, name))
-                drop_child(watcher, mark);
-        }
-    }
+    watch_mark_release(watcher, mark);
 }
 
 void watch_marks_free(struct vfs_watcher *watcher)
