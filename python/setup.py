@@ -1,0 +1,4 @@
+"""For tools that know no pyproject.toml."""
+from setuptools import setup
+
+setup()
