@@ -37,6 +37,8 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
+#include "kapi_netlink.h"
+
 #define KAPI_DEVICE_NAME "kernel_api_exporter"
 #define KAPI_DEVICE_PATH "/dev/kernel_api_exporter"
 
@@ -469,9 +471,8 @@ struct kapi_process_list {
 #define KAPI_LIST_TRUNCATED (1 << 16)
 
 /* Bits of kapi_process_record.valid */
-#define KAPI_PROCESS_HAS_MEMORY (1 << 0) /* it has an address space (no kernel thread, no zombie) \
-                                          */
-#define KAPI_PROCESS_HAS_IO (1 << 1)     /* read_bytes ... write_calls: the caller may inspect it */
+#define KAPI_PROCESS_HAS_MEMORY (1 << 0) /* an address space: no kernel thread, no zombie */
+#define KAPI_PROCESS_HAS_IO     (1 << 1) /* read_bytes ... write_calls: the caller may inspect it */
 
 /* Members are only ever added at the end; a caller that knows fewer gives a smaller record_size. */
 struct kapi_process_record {
@@ -570,62 +571,5 @@ struct kapi_kernel_log_at {
 #define KAPI_GET_VERSION      _IOWR(KAPI_IOC_MAGIC, 31, struct kapi_version)
 #define KAPI_BATCH            _IOWR(KAPI_IOC_MAGIC, 32, struct kapi_batch)
 #define KAPI_GET_PROCESS_LIST _IOWR(KAPI_IOC_MAGIC, 33, struct kapi_process_list)
-
-/* ------------------------------------------------------------------------------- netlink 31 */
-
-/*
- * Raw netlink family 31, for clients of the first version: one message of any type (0 included)
- * whose payload is UTF-8 text of at most KAPI_NETLINK_TEXT_MAX bytes is answered by one message of
- * the same kind with KAPI_NETLINK_GREETING and nothing of what was sent. Nothing else is done over
- * it. Registered in each network namespace; rate limited.
- */
-#define KAPI_NETLINK_FAMILY   31
-#define KAPI_NETLINK_TEXT_MAX 1008 /* 1024 bytes with the header */
-#define KAPI_NETLINK_GREETING "Hello from kernel!"
-
-/* -------------------------------------------------------------------------- generic netlink */
-
-#define KAPI_GENL_NAME         "kapi"
-#define KAPI_GENL_VERSION      1
-#define KAPI_GENL_GROUP_EVENTS "events"
-
-/* Requests and, with the same number, answers; KAPI_GENL_CMD_EVENT is only ever multicast. */
-enum kapi_genl_cmd {
-    KAPI_GENL_CMD_UNSPEC,
-    KAPI_GENL_CMD_GET_VERSION,  /* anybody: ABI_VERSION, FEATURES, MODULE_VERSION */
-    KAPI_GENL_CMD_GET_COUNTERS, /* CAP_NET_ADMIN: dump, one message a command: COMMAND, CALLS,
-                                   REFUSED */
-    KAPI_GENL_CMD_SET_EVENTS,   /* CAP_NET_ADMIN: EVENT_MASK: which events are sent */
-    KAPI_GENL_CMD_EVENT,
-    __KAPI_GENL_CMD_MAX,
-};
-#define KAPI_GENL_CMD_MAX (__KAPI_GENL_CMD_MAX - 1)
-
-enum kapi_genl_attr {
-    KAPI_GENL_ATTR_UNSPEC,
-    KAPI_GENL_ATTR_PAD,
-    KAPI_GENL_ATTR_ABI_VERSION,    /* u32 */
-    KAPI_GENL_ATTR_FEATURES,       /* u32, KAPI_FEATURE_* */
-    KAPI_GENL_ATTR_MODULE_VERSION, /* string */
-    KAPI_GENL_ATTR_COMMAND,        /* u32, number of the ioctl command */
-    KAPI_GENL_ATTR_CALLS,          /* u64 */
-    KAPI_GENL_ATTR_REFUSED,        /* u64 */
-    KAPI_GENL_ATTR_EVENT_MASK,     /* u32, KAPI_EVENT_* */
-    KAPI_GENL_ATTR_EVENT,          /* u32, one of KAPI_EVENT_* */
-    KAPI_GENL_ATTR_STATUS,         /* s32, 0 or a negative errno */
-    KAPI_GENL_ATTR_PID,            /* u32, caller, initial pid namespace */
-    KAPI_GENL_ATTR_UID,            /* u32, caller, initial user namespace */
-    KAPI_GENL_ATTR_TARGET,         /* s32, process acted upon, initial pid namespace */
-    KAPI_GENL_ATTR_COMM,           /* string, caller */
-    KAPI_GENL_ATTR_TIME,           /* u64, CLOCK_BOOTTIME nanoseconds */
-    __KAPI_GENL_ATTR_MAX,
-};
-#define KAPI_GENL_ATTR_MAX (__KAPI_GENL_ATTR_MAX - 1)
-
-/* Joining the group needs CAP_NET_ADMIN; where the kernel cannot say so (before 5.12) events carry
- * neither PID, UID, TARGET nor COMM. */
-#define KAPI_EVENT_CONTROL (1 << 0) /* a control command was carried out or failed */
-#define KAPI_EVENT_REFUSED (1 << 1) /* a command was refused */
-#define KAPI_EVENT_ALL     (KAPI_EVENT_CONTROL | KAPI_EVENT_REFUSED)
 
 #endif /* CEREBRO_KAPI_H */
