@@ -365,6 +365,13 @@ static struct pk_answer handle_call(struct vfs_handle *handle, struct pk_request
     case SYS_mmap:
         return mmap_call(file, request);
     case SYS_lseek:
+        if (file->device->ops->seek == NULL)
+            return pk_error(-ESPIPE);
+        return pk_value(
+            file->device->ops->seek(file, (int64_t)request->args[1], (int)request->args[2]));
+    case SYS_fsync:
+    case SYS_fdatasync:
+        return pk_error(file->device->ops->seek ? 0 : -EINVAL);
     case SYS_pread64:
     case SYS_pwrite64:
     case SYS_preadv:

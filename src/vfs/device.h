@@ -58,6 +58,13 @@ struct vfs_device_ops {
      */
     int (*mmap)(struct vfs_device_file *file, size_t length, int protection, int flags,
                 uint64_t *offset, int *ret_fd);
+    /*
+     * Moves the position that the driver keeps for this open; SEEK_SET, SEEK_CUR or SEEK_END.
+     * Returns the new one. A device that has this is one of bytes that stay: fsync succeeds on it.
+     * Positioned calls (pread, pwrite) see the socket and fail with ESPIPE all the same. NULL:
+     * -ESPIPE, and fsync is -EINVAL.
+     */
+    int64_t (*seek)(struct vfs_device_file *file, int64_t offset, int whence);
     /* The last descriptor of this open is gone, some time after it was closed. */
     void (*release)(struct vfs_device_file *file);
 };

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "vfs/vfs-internal.h"
 
 #define HOST_TEXT_MAX (16U << 20)
 #define ITEMS_MAX     4096U
@@ -391,6 +392,21 @@ static int regenerate(struct vfs_node *node, const struct vfs_actor *actor, void
 
     (void)cookie;
     return access.entry->generate ? access.entry->generate(&access, ret_text) : 0;
+}
+
+int vfs_read_generated(struct vfs *vfs, const struct vfs_walk *walk, struct strbuf *ret_text)
+{
+    cleanup_place struct vfs_place *place = NULL;
+    struct pseudo_access access;
+    int r = vfs_resolve(vfs, walk, &place);
+
+    if (r < 0)
+        return r;
+    if (place->node->fs->ops->lookup != pseudo_lookup || !S_ISREG(place->node->type))
+        return -EOPNOTSUPP;
+    access = access_of(pseudo_node_of(place->node), walk->actor);
+    r = check(&access, VFS_MAY_READ);
+    return r < 0 ? r : regenerate(place->node, walk->actor, NULL, ret_text);
 }
 
 static int store(struct vfs_node *node, const struct vfs_actor *actor, void *cookie,

@@ -25,6 +25,7 @@
 
 struct pk_kernel;
 struct pk_request;
+struct strbuf;
 struct vfs;
 struct vfs_fs;
 struct vfs_handle;
@@ -203,6 +204,13 @@ int vfs_stat_fd(struct vfs *vfs, int fd, struct statx *ret_stat);
 /* As vfs_place_of_fd(), only when it is a directory, else -ENOTDIR. For dirfd arguments and
  * fchdir(2). */
 int vfs_directory_of_fd(struct vfs *vfs, int fd, struct vfs_place **ret_place);
+
+/*
+ * Appends the content of a file of proc or sys as the actor of the walk would read it now, without
+ * a descriptor. Returns 0, what the walk or the permission check gives, -EOPNOTSUPP when the object
+ * is no regular file of proc, sys or dev.
+ */
+int vfs_read_generated(struct vfs *vfs, const struct vfs_walk *walk, struct strbuf *ret_text);
 
 /*
  * The text that readlink("/proc/PID/fd/N") shows the guest for this descriptor of ours: a guest
