@@ -84,7 +84,8 @@ class KernelAPIClient(Control):
 
     def patch_memory(self, phys_addr: int, patch_data: bytes, restore: bool = False,
                      original_data: Optional[bytes] = None) -> Values:
-        """Replaces bytes of physical memory and returns what was there in `original_data`.
+        """Replaces bytes of physical memory and returns what was there in `original_data` (b"" when
+        the status is not 0).
 
         With `restore`, `original_data` (as long as `patch_data`) is written back, provided that the
         patch is still in place.
@@ -98,7 +99,8 @@ class KernelAPIClient(Control):
         if original_data is not None and restore:
             record.original_data[:size] = list(bytes(original_data))
         result = self._control("patch memory", abi.PATCH_MEMORY, record)
-        return {**result, "original_data": bytes(record.original_data)[:size]}
+        original = bytes(record.original_data)[:size] if record.status == 0 else b""
+        return {**result, "original_data": original}
 
     # ---- helpers ----
 

@@ -47,8 +47,9 @@ class Control(Information):
     def _control(self, what: str, request: int, record: Any) -> Status:
         """Never repeated: the first attempt may have had its effect."""
         self._call(request, record, what)
-        return _status(record.status, getattr(record, "message", b"").decode("utf-8", "replace"),
-                       "device")
+        # The message of a log line is what was sent, not what came of it.
+        said = b"" if isinstance(record, abi.LogInjection) else record.message
+        return _status(record.status, said.decode("utf-8", "replace"), "device")
 
     def _plain_control(self, what: str, request: int) -> Status:
         """Commands without a structure tell by errno."""

@@ -6,16 +6,16 @@ process cannot find out is 0 or "".
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from .errors import KernelAPIError
 from .system import System
 
 Values = Dict[str, Any]
+
+_CLOCK_MONOTONIC_COARSE = 6  # <linux/time.h>; the time module has no name for it
 
 _MEMORY_KEYS = {
     "total_ram": "MemTotal", "free_ram": "MemFree", "buffers": "Buffers", "cached": "Cached",
@@ -257,31 +257,6 @@ def filesystem_info(system: System) -> Values:
 _VERSION = re.compile(r"Linux version \S+ \(([^@)]*)@([^)]*)\) \((.*)\) (#.*)$")
 
 
-def config_option(system: System, name: str) -> str:
-    """Value of an option of the running kernel's configuration; "" where it cannot be read."""
-    pattern = re.compile(rf"^{name}=(.*)$", re.M)
-    for path, unpack in _config_files(system):
-        try:
-            match = pattern.search(unpack(path))
-        except (OSError, EOFError):
-            continue
-        if match:
-            return match.group(1).strip('"')
-    return ""
-
-
-def _config_files(system: System) -> List[Any]:
-    def packed(path: Any) -> str:
-        with gzip.open(path, "rt") as file:
-            return str(file.read())
-
-    def plain(path: Any) -> str:
-        return system.read(path)
-
-    return [(system.proc / "config.gz", packed),
-            (system.proc.parent / "boot" / f"config-{system.uname().release}", plain)]
-
-
 def kernel_config(system: System) -> Values:
     names = system.uname()
     match = _VERSION.match(system.read(system.proc / "version").strip())
@@ -290,7 +265,7 @@ def kernel_config(system: System) -> Values:
     date = re.sub(r"^#\S+\s+((SMP|PREEMPT\S*|RT)\s+)*", "", build)
     return {
         "version": names.release, "compile_time": build, "compile_by": by, "compile_host": host,
-        "compiler": compiler, "build_date": date, "hz": int(config_option(system, "CONFIG_HZ") or 0),
+        "compiler": compiler, "build_date": date, "hz": ticks_per_second(),
         "page_size": system.sysconf("SC_PAGE_SIZE"),
         "phys_addr_bits": int(sizes[0]) if sizes else 0,
         "virt_addr_bits": int(sizes[1]) if len(sizes) > 1 else 0, "arch": names.machine,
@@ -324,10 +299,8 @@ def _module_version(system: System, name: str) -> str:
 
 def action_names(text: str) -> str:
     """What follows the chip: a number of the line with its mode ("4-edge"), then the names."""
-    words = text.split(None, 1)
-    if len(words) > 1 and re.match(r"\S*(edge|level|fasteoi)$", words[0], re.I):
-        return words[1].strip()
-    return text.strip()
+    mode, _, names = text.strip().partition(" ")
+    return (names if "-" in mode and names else text).strip()
 
 
 def interrupts(system: System) -> List[Values]:
@@ -341,7 +314,7 @@ def interrupts(system: System) -> List[Values]:
         if not number.strip().isdigit() or len(words) < cpus:
             continue
         counts = [int(word) for word in words[:cpus]]
-        kind, _, device = (words[cpus] if len(words) > cpus else "").strip().partition("  ")
+        kind, _, device = (words[cpus] if len(words) > cpus else "").strip().partition(" ")
         found.append({"irq": int(number), "count": sum(counts), "type": kind,
                       "device": action_names(device),
                       "cpu_count": (counts + [0] * 8)[:8]})
@@ -354,18 +327,15 @@ def _memory_command(key: str) -> Callable[[System], str]:
     return lambda system: str(memory_info(system)[key])
 
 
-def _hertz(system: System) -> str:
-    value = config_option(system, "CONFIG_HZ")
-    if not value:
-        raise KernelAPIError("the kernel's configuration cannot be read")
-    return value
+def ticks_per_second() -> int:
+    """The coarse clock advances with each tick: its resolution tells how many there are."""
+    return round(1 / time.clock_getres(_CLOCK_MONOTONIC_COARSE))
 
 
 def _jiffies(system: System) -> str:
-    """The low 64 bits count from five minutes before the start, in ticks of CONFIG_HZ."""
-    hertz = int(_hertz(system))
-    ticks = int(time.clock_gettime(time.CLOCK_MONOTONIC) * hertz)
-    return str((2**32 - 300 * hertz + ticks) if ticks >= 0 else 0)
+    """The kernel's counter starts five minutes before it would run over in 32 bits."""
+    hertz = ticks_per_second()
+    return str(2**32 - 300 * hertz + int(time.clock_gettime(time.CLOCK_MONOTONIC) * hertz))
 
 
 def domain_name(system: System) -> str:
@@ -381,6 +351,6 @@ COMMANDS: Dict[str, Callable[[System], str]] = {
     "get_free_memory": _memory_command("free_ram"),
     "get_cpu_count": lambda system: str(cpu_info(system)["num_online_cpus"]),
     "get_page_size": lambda system: str(system.sysconf("SC_PAGE_SIZE")),
-    "get_hz": _hertz,
+    "get_hz": lambda system: str(ticks_per_second()),
     "get_jiffies": _jiffies,
 }

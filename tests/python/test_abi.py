@@ -71,7 +71,7 @@ STRUCTS = {
 def _c_lines() -> list[str]:
     lines = []
     for name, record in STRUCTS.items():
-        lines.append(f'printf("{name} size %zu\\n", sizeof(struct kapi_{name}));')
+        lines.append(f'printf("{name} sizeof %zu\\n", sizeof(struct kapi_{name}));')
         for field, *_ in record._fields_:
             member = field.lstrip("_")
             lines.append(f'printf("{name} {field} %zu\\n", '
@@ -97,7 +97,7 @@ def test_header_says_the_same(tmp_path: Path) -> None:
         owner, what, number = line.split()
         if owner == "code":
             assert getattr(abi, what) == int(number), line
-        elif what == "size":
+        elif what == "sizeof":
             assert ctypes.sizeof(STRUCTS[owner]) == int(number), line
         else:
             assert getattr(STRUCTS[owner], what).offset == int(number), line

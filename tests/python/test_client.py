@@ -361,7 +361,8 @@ def test_all_control_structures() -> None:
     client.toggle_network_interface("lo", False)
     client.mount_filesystem("/dev/x", "/mnt", "xfs", "ro")
     client.unmount_filesystem("/mnt")
-    assert client.inject_kernel_log("hello", "WARNING")["status"] == 0
+    assert client.inject_kernel_log("hello", "WARNING") == {
+        "status": 0, "message": "success", "source": "device"}
     client.set_cpu_affinity(3, 5)
     assert client.force_memory_reclaim()["status"] == 0
     client.suspend_process(3)
