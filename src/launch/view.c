@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "launch/launch-internal.h"
+#include "linux/linux.h"
 
 static void release_fs(struct vfs_fs **fs)
 {
@@ -200,6 +201,19 @@ static int mount_made(struct vfs *vfs, const char *path, const char *type,
     return mount_at(vfs, path, fs, VFS_MOUNT_NOSUID, type, type, error);
 }
 
+/* /dev with the devices that the personality serves. */
+static int mount_dev(struct vfs *vfs, struct base_error *error)
+{
+    struct vfs_fs *fs;
+    int r = vfs_dev_new(vfs, &fs);
+
+    if (r == 0)
+        r = linux_kapi_add(fs);
+    if (r < 0)
+        return base_fail(error, r, NULL, "cannot make /dev: %s", strerror(-r));
+    return mount_at(vfs, "/dev", fs, VFS_MOUNT_NOSUID, "devtmpfs", "devtmpfs", error);
+}
+
 static int mount_bind(struct vfs *vfs, const struct launch_bind *bind, struct base_error *error)
 {
     cleanup_free char *source = realpath(bind->source, NULL);
@@ -311,7 +325,7 @@ int view_build(struct vfs *vfs, const struct launch_options *options,
     if (r == 0)
         r = mount_made(vfs, "/sys", "sysfs", vfs_sys_new, error);
     if (r == 0)
-        r = mount_made(vfs, "/dev", "devtmpfs", vfs_dev_new, error);
+        r = mount_dev(vfs, error);
     if (r == 0)
         r = mount_memory(vfs, "/dev/shm", error);
     if (r == 0 && own_tmp)

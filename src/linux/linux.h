@@ -28,6 +28,12 @@ int linux_register(struct pk_kernel *kernel);
 void linux_unregister(struct pk_kernel *kernel);
 
 /*
+ * Adds /dev/kernel_api_exporter (include/cerebro/kapi.h) to a dev file system: it answers about the
+ * guest. To be called before the guest starts. Returns 0, -EEXIST or -ENOMEM.
+ */
+int linux_kapi_add(struct vfs_fs *dev);
+
+/*
  * Plans the exec of the first program: resolves `path` (a guest path, relative to `cwd`; no search
  * along PATH) with the permissions of `actor`, follows `#!`, parses ELF. Returns 0 with a plan that
  * the caller owns, or a negative errno as execve(2) gives it, with `error` filled in.

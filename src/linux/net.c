@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "cerebro/kapi.h"
 #include "linux/net-internal.h"
 #include "linux/unix-names.h"
 
@@ -108,7 +109,8 @@ static struct pk_answer netlink_socket(struct pk_request *request, int protocol)
     static const char rule[] = "netlink speaks with the host's kernel";
 
     if (protocol == NETLINK_ROUTE || protocol == NETLINK_AUDIT ||
-        protocol == NETLINK_KOBJECT_UEVENT || protocol == NETLINK_SELINUX)
+        protocol == NETLINK_KOBJECT_UEVENT || protocol == NETLINK_SELINUX ||
+        protocol == KAPI_NETLINK_FAMILY)
         return linux_denied_quietly(request, -EAFNOSUPPORT, rule, "netlink socket, protocol %d",
                                     protocol);
     return pk_denied(request, -EAFNOSUPPORT, rule, never, "netlink socket, protocol %d", protocol);

@@ -45,8 +45,7 @@ static struct pk_answer refuse(struct pk_request *request, pid_t pid)
     return pk_denied(request, -ESRCH, outside_rule, outside_allow, "signal to process %d", pid);
 }
 
-/* Virtual ids are not the host's to compare, so the rule of kill(2) is applied here. */
-static bool may_signal(struct pk_request *request, pid_t pid)
+bool process_may_signal(struct pk_request *request, pid_t pid)
 {
     const struct pk_context *context;
 
@@ -60,7 +59,7 @@ static struct pk_answer signal_one(struct pk_request *request, pid_t pid)
 {
     if (!pk_pid_is_ours(request->kernel, pid))
         return refuse(request, pid);
-    return may_signal(request, pid) ? pk_native() : pk_error(-EPERM);
+    return process_may_signal(request, pid) ? pk_native() : pk_error(-EPERM);
 }
 
 /* Sending to every member of the tree that a target includes. */
@@ -92,7 +91,7 @@ static void deliver_to(struct delivery *delivery, pid_t pid)
     int r = -EPERM;
 
     delivery->found++;
-    if (may_signal(delivery->request, pid))
+    if (process_may_signal(delivery->request, pid))
         r = send_from_caller(delivery->request, pid, delivery->sig);
     if (r == 0)
         delivery->sent++;
@@ -267,7 +266,7 @@ static struct pk_answer do_pidfd_send_signal(struct pk_request *request)
         return pk_error(pid);
     if (!pk_pid_is_ours(request->kernel, pid))
         return refuse(request, pid);
-    if (!may_signal(request, pid))
+    if (!process_may_signal(request, pid))
         return pk_error(-EPERM);
     /* Flags that mean more than one process (6.9: PIDFD_SIGNAL_PROCESS_GROUP) reach strangers. */
     if ((unsigned)request->args[3] & ~3u)
