@@ -75,7 +75,7 @@ static struct pk_answer write_sized(struct kapi_caller *caller, uint64_t argumen
     return pk_value(pk_write(caller->request, argument, structure, size < known ? size : known));
 }
 
-struct pk_answer kapi_get_version(struct kapi_caller *caller, uint64_t argument, size_t size)
+struct pk_answer linux_kapi_get_version(struct kapi_caller *caller, uint64_t argument, size_t size)
 {
     struct kapi_version version = {0};
     int r = read_sized(caller, argument, size, VERSION_SIZE_MIN, &version, sizeof(version));
@@ -139,7 +139,7 @@ static void answer_one(struct kapi_caller *caller, const struct kapi_information
 
 static void answer_entry(struct kapi_caller *caller, struct kapi_batch_entry *entry)
 {
-    const struct kapi_information *line = kapi_information(entry->command);
+    const struct kapi_information *line = linux_kapi_information(entry->command);
     bool malformed = line == NULL || entry->flags != 0 ||
                      (!line->many && line->number != 3 && entry->index != 0);
 
@@ -168,7 +168,7 @@ static int answer_entries(struct kapi_caller *caller, const struct kapi_batch *b
     return pk_write(caller->request, batch->entries, entries, size);
 }
 
-struct pk_answer kapi_batch(struct kapi_caller *caller, uint64_t argument, size_t size)
+struct pk_answer linux_kapi_batch(struct kapi_caller *caller, uint64_t argument, size_t size)
 {
     struct kapi_batch batch = {0};
     int r = read_sized(caller, argument, size, BATCH_SIZE_MIN, &batch, sizeof(batch));
@@ -221,7 +221,7 @@ static int visit_process(pid_t pid, void *user)
         list->remaining++;
         return !(list->flags & KAPI_LIST_COUNT);
     }
-    r = kapi_process_record(listing->caller, pid, &record);
+    r = linux_kapi_process_record(listing->caller, pid, &record);
     if (r == -ENOENT || r == -ESRCH)
         return 0;
     if (r == 0)
@@ -235,7 +235,8 @@ static int visit_process(pid_t pid, void *user)
     return 0;
 }
 
-struct pk_answer kapi_get_process_list(struct kapi_caller *caller, uint64_t argument, size_t size)
+struct pk_answer linux_kapi_get_process_list(struct kapi_caller *caller, uint64_t argument,
+                                             size_t size)
 {
     struct kapi_process_list list = {0};
     struct listing listing = {.caller = caller, .list = &list};

@@ -149,7 +149,7 @@ static void set_cpu_affinity(struct kapi_caller *caller, void *record)
 
 static void run_command(struct kapi_caller *caller, void *record)
 {
-    kapi_kernel_command(caller, record);
+    linux_kapi_kernel_command(caller, record);
 }
 
 #define REFUSE(name, type)                                     \
@@ -222,7 +222,7 @@ static struct pk_answer act(struct kapi_caller *caller, const struct control *li
     return pk_value(pk_write(caller->request, argument, record, size));
 }
 
-struct pk_answer kapi_control(struct kapi_caller *caller, uint32_t code, uint64_t argument)
+struct pk_answer linux_kapi_control(struct kapi_caller *caller, uint32_t code, uint64_t argument)
 {
     for (size_t i = 0; i < array_length(controls); i++)
         if (controls[i].code == code)

@@ -32,22 +32,23 @@ struct kapi_open {
 };
 
 static const struct kapi_information informations[] = {
-    {1, sizeof(struct kapi_memory_info), false, 0, kapi_memory_info},
-    {2, sizeof(struct kapi_cpu_info), false, 0, kapi_cpu_info},
-    {3, sizeof(struct kapi_process_info), false, 0, kapi_process_info},
-    {5, sizeof(struct kapi_network_stats), false, 0, kapi_network_stats},
-    {6, sizeof(struct kapi_filesystem_info), false, 0, kapi_filesystem_info},
-    {7, sizeof(struct kapi_module_info), true, KAPI_GET_KERNEL_MODULE_AT, kapi_module_info},
-    {8, sizeof(struct kapi_interrupt_info), true, KAPI_GET_INTERRUPT_AT, kapi_interrupt_info},
-    {9, sizeof(struct kapi_loadavg_info), false, 0, kapi_loadavg_info},
-    {10, sizeof(struct kapi_kernel_config), false, 0, kapi_kernel_config},
-    {11, sizeof(struct kapi_pci_device_info), true, KAPI_GET_PCI_DEVICE_AT, kapi_no_record},
-    {12, sizeof(struct kapi_block_device_info), true, KAPI_GET_BLOCK_DEVICE_AT, kapi_no_record},
-    {13, sizeof(struct kapi_thermal_info), true, KAPI_GET_THERMAL_ZONE_AT, kapi_no_record},
-    {14, sizeof(struct kapi_kernel_log), true, KAPI_READ_KERNEL_LOG_AT, kapi_no_record},
+    {1, sizeof(struct kapi_memory_info), false, 0, linux_kapi_memory_info},
+    {2, sizeof(struct kapi_cpu_info), false, 0, linux_kapi_cpu_info},
+    {3, sizeof(struct kapi_process_info), false, 0, linux_kapi_process_info},
+    {5, sizeof(struct kapi_network_stats), false, 0, linux_kapi_network_stats},
+    {6, sizeof(struct kapi_filesystem_info), false, 0, linux_kapi_filesystem_info},
+    {7, sizeof(struct kapi_module_info), true, KAPI_GET_KERNEL_MODULE_AT, linux_kapi_module_info},
+    {8, sizeof(struct kapi_interrupt_info), true, KAPI_GET_INTERRUPT_AT, linux_kapi_interrupt_info},
+    {9, sizeof(struct kapi_loadavg_info), false, 0, linux_kapi_loadavg_info},
+    {10, sizeof(struct kapi_kernel_config), false, 0, linux_kapi_kernel_config},
+    {11, sizeof(struct kapi_pci_device_info), true, KAPI_GET_PCI_DEVICE_AT, linux_kapi_no_record},
+    {12, sizeof(struct kapi_block_device_info), true, KAPI_GET_BLOCK_DEVICE_AT,
+     linux_kapi_no_record},
+    {13, sizeof(struct kapi_thermal_info), true, KAPI_GET_THERMAL_ZONE_AT, linux_kapi_no_record},
+    {14, sizeof(struct kapi_kernel_log), true, KAPI_READ_KERNEL_LOG_AT, linux_kapi_no_record},
 };
 
-const struct kapi_information *kapi_information(unsigned number)
+const struct kapi_information *linux_kapi_information(unsigned number)
 {
     for (size_t i = 0; i < array_length(informations); i++)
         if (informations[i].number == number)
@@ -237,11 +238,11 @@ static struct pk_answer versioned(struct kapi_caller *caller, uint32_t code, uin
 {
     switch (_IOC_NR(code)) {
     case _IOC_NR(KAPI_GET_VERSION):
-        return kapi_get_version(caller, argument, _IOC_SIZE(code));
+        return linux_kapi_get_version(caller, argument, _IOC_SIZE(code));
     case _IOC_NR(KAPI_BATCH):
-        return kapi_batch(caller, argument, _IOC_SIZE(code));
+        return linux_kapi_batch(caller, argument, _IOC_SIZE(code));
     case _IOC_NR(KAPI_GET_PROCESS_LIST):
-        return kapi_get_process_list(caller, argument, _IOC_SIZE(code));
+        return linux_kapi_get_process_list(caller, argument, _IOC_SIZE(code));
     default:
         return pk_error(-ENOTTY);
     }
@@ -250,7 +251,7 @@ static struct pk_answer versioned(struct kapi_caller *caller, uint32_t code, uin
 static struct pk_answer device_ioctl(struct vfs_device_file *file, struct pk_request *request,
                                      uint32_t command, uint64_t argument)
 {
-    const struct kapi_information *line = kapi_information(_IOC_NR(command));
+    const struct kapi_information *line = linux_kapi_information(_IOC_NR(command));
     struct kapi_caller caller = {.request = request};
 
     if (_IOC_TYPE(command) != KAPI_IOC_MAGIC)
@@ -262,7 +263,7 @@ static struct pk_answer device_ioctl(struct vfs_device_file *file, struct pk_req
         return inform_at(&caller, line, argument);
     if (_IOC_NR(command) > KAPI_IOC_MAXNR && _IOC_DIR(command) == (_IOC_READ | _IOC_WRITE))
         return versioned(&caller, command, argument);
-    return kapi_control(&caller, command, argument);
+    return linux_kapi_control(&caller, command, argument);
 }
 
 static const struct vfs_device_ops operations = {.open = device_open,

@@ -14,7 +14,7 @@
 /* Texts of proc come from the same host that made the numbers: no overflow is to be expected, and
  * strtoull() saturates. */
 
-int kapi_text(struct kapi_caller *caller, struct strbuf *ret_text, const char *format, ...)
+int linux_kapi_text(struct kapi_caller *caller, struct strbuf *ret_text, const char *format, ...)
 {
     struct vfs *vfs = caller->request->kernel->vfs;
     cleanup_place struct vfs_place *root = vfs_root(vfs);
@@ -31,7 +31,7 @@ int kapi_text(struct kapi_caller *caller, struct strbuf *ret_text, const char *f
     return vfs_read_generated(vfs, &walk, ret_text);
 }
 
-const char *kapi_line(const char *text, const char *key)
+const char *linux_kapi_line(const char *text, const char *key)
 {
     size_t length = strlen(key);
 
@@ -49,14 +49,14 @@ const char *kapi_line(const char *text, const char *key)
     return NULL;
 }
 
-uint64_t kapi_line_number(const char *text, const char *key)
+uint64_t linux_kapi_line_number(const char *text, const char *key)
 {
-    const char *value = kapi_line(text, key);
+    const char *value = linux_kapi_line(text, key);
 
     return value ? strtoull(value, NULL, 10) : 0;
 }
 
-void kapi_copy_line(char *field, size_t size, const char *text)
+void linux_kapi_copy_line(char *field, size_t size, const char *text)
 {
     size_t length = text ? strcspn(text, "\n") : 0;
 
@@ -67,7 +67,7 @@ void kapi_copy_line(char *field, size_t size, const char *text)
     field[length] = '\0';
 }
 
-int kapi_memory_info(struct kapi_caller *caller, uint32_t index, void *record)
+int linux_kapi_memory_info(struct kapi_caller *caller, uint32_t index, void *record)
 {
     static const struct {
         const char *key;
@@ -91,13 +91,13 @@ int kapi_memory_info(struct kapi_caller *caller, uint32_t index, void *record)
     };
     struct kapi_memory_info *info = record;
     cleanup_strbuf struct strbuf text = {0};
-    int r = kapi_text(caller, &text, "/proc/meminfo");
+    int r = linux_kapi_text(caller, &text, "/proc/meminfo");
 
     (void)index;
     if (r < 0)
         return r;
     for (size_t i = 0; i < array_length(lines); i++) {
-        uint64_t bytes = kapi_line_number(strbuf_text(&text), lines[i].key) * 1024;
+        uint64_t bytes = linux_kapi_line_number(strbuf_text(&text), lines[i].key) * 1024;
 
         memcpy((char *)record + lines[i].offset, &bytes, sizeof(bytes));
     }
@@ -129,7 +129,7 @@ static uint32_t read_cpus(struct kapi_caller *caller, const char *name)
 {
     cleanup_strbuf struct strbuf text = {0};
 
-    if (kapi_text(caller, &text, "/sys/devices/system/cpu/%s", name) < 0)
+    if (linux_kapi_text(caller, &text, "/sys/devices/system/cpu/%s", name) < 0)
         return 1;
     return count_cpus(strbuf_text(&text));
 }
@@ -137,7 +137,7 @@ static uint32_t read_cpus(struct kapi_caller *caller, const char *name)
 /* "cpu MHz : 2596.096" in kHz. */
 static uint64_t frequency(const char *cpuinfo)
 {
-    const char *value = kapi_line(cpuinfo, "cpu MHz");
+    const char *value = linux_kapi_line(cpuinfo, "cpu MHz");
     uint64_t mega = 0;
     unsigned thousandths = 0;
 
@@ -149,17 +149,20 @@ static uint64_t frequency(const char *cpuinfo)
 static int add_cpuinfo(struct kapi_caller *caller, struct kapi_cpu_info *info)
 {
     cleanup_strbuf struct strbuf text = {0};
-    int r = kapi_text(caller, &text, "/proc/cpuinfo");
+    int r = linux_kapi_text(caller, &text, "/proc/cpuinfo");
     const char *lines = strbuf_text(&text);
 
     if (r < 0)
         return r;
     info->cpu_freq = frequency(lines);
-    info->cache_size = (uint32_t)kapi_line_number(lines, "cache size");
-    info->cache_alignment = (uint32_t)kapi_line_number(lines, "cache_alignment");
-    kapi_copy_line(info->cpu_model, sizeof(info->cpu_model), kapi_line(lines, "model name"));
-    kapi_copy_line(info->vendor_id, sizeof(info->vendor_id), kapi_line(lines, "vendor_id"));
-    kapi_copy_line(info->cpu_family, sizeof(info->cpu_family), kapi_line(lines, "cpu family"));
+    info->cache_size = (uint32_t)linux_kapi_line_number(lines, "cache size");
+    info->cache_alignment = (uint32_t)linux_kapi_line_number(lines, "cache_alignment");
+    linux_kapi_copy_line(info->cpu_model, sizeof(info->cpu_model),
+                         linux_kapi_line(lines, "model name"));
+    linux_kapi_copy_line(info->vendor_id, sizeof(info->vendor_id),
+                         linux_kapi_line(lines, "vendor_id"));
+    linux_kapi_copy_line(info->cpu_family, sizeof(info->cpu_family),
+                         linux_kapi_line(lines, "cpu family"));
     return 0;
 }
 
@@ -168,7 +171,7 @@ static int add_times(struct kapi_caller *caller, struct kapi_cpu_info *info)
 {
     cleanup_strbuf struct strbuf text = {0};
     uint64_t ticks[9] = {0};
-    int r = kapi_text(caller, &text, "/proc/stat");
+    int r = linux_kapi_text(caller, &text, "/proc/stat");
     char *at = text.data;
 
     if (r < 0)
@@ -188,7 +191,7 @@ static int add_times(struct kapi_caller *caller, struct kapi_cpu_info *info)
     return 0;
 }
 
-int kapi_cpu_info(struct kapi_caller *caller, uint32_t index, void *record)
+int linux_kapi_cpu_info(struct kapi_caller *caller, uint32_t index, void *record)
 {
     struct kapi_cpu_info *info = record;
     cleanup_strbuf struct strbuf uptime = {0};
@@ -198,7 +201,7 @@ int kapi_cpu_info(struct kapi_caller *caller, uint32_t index, void *record)
     if (r == 0)
         r = add_times(caller, info);
     if (r == 0)
-        r = kapi_text(caller, &uptime, "/proc/uptime");
+        r = linux_kapi_text(caller, &uptime, "/proc/uptime");
     if (r < 0)
         return r;
     info->uptime = strtoull(strbuf_text(&uptime), NULL, 10);
@@ -232,10 +235,10 @@ static void add_interface(char *columns, struct kapi_network_stats *stats)
     stats->tx_carrier_errors += value[14];
 }
 
-int kapi_network_stats(struct kapi_caller *caller, uint32_t index, void *record)
+int linux_kapi_network_stats(struct kapi_caller *caller, uint32_t index, void *record)
 {
     cleanup_strbuf struct strbuf text = {0};
-    int r = kapi_text(caller, &text, "/proc/net/dev");
+    int r = linux_kapi_text(caller, &text, "/proc/net/dev");
     char *rest = text.data, *line;
 
     (void)index;
@@ -261,13 +264,13 @@ static uint64_t fixed_point(const char *text)
     return ((uint64_t)whole << 16) + (uint64_t)hundredths * 65536 / 100;
 }
 
-int kapi_loadavg_info(struct kapi_caller *caller, uint32_t index, void *record)
+int linux_kapi_loadavg_info(struct kapi_caller *caller, uint32_t index, void *record)
 {
     struct kapi_loadavg_info *info = record;
     cleanup_strbuf struct strbuf text = {0};
     char loads[3][24];
     uint64_t running, total, last;
-    int r = kapi_text(caller, &text, "/proc/loadavg");
+    int r = linux_kapi_text(caller, &text, "/proc/loadavg");
 
     (void)index;
     if (r < 0)

@@ -38,7 +38,7 @@ struct kapi_information {
 };
 
 /* The line of a command that only informs, by its number; NULL for others (and 4). */
-const struct kapi_information *kapi_information(unsigned number);
+const struct kapi_information *linux_kapi_information(unsigned number);
 
 /* ---- kapi-info.c ---- */
 
@@ -46,49 +46,51 @@ const struct kapi_information *kapi_information(unsigned number);
  * Appends a file of the guest's proc or sys, whatever the caller's root directory is, with the
  * caller's rights.
  */
-int kapi_text(struct kapi_caller *caller, struct strbuf *ret_text, const char *format, ...)
+int linux_kapi_text(struct kapi_caller *caller, struct strbuf *ret_text, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* What follows "key" and a colon at the start of a line; NULL when there is no such line. */
-const char *kapi_line(const char *text, const char *key);
+const char *linux_kapi_line(const char *text, const char *key);
 
 /* The number behind "key:", 0 when there is none. */
-uint64_t kapi_line_number(const char *text, const char *key);
+uint64_t linux_kapi_line_number(const char *text, const char *key);
 
 /* Copies up to the end of the line into a zeroed char array, cut and terminated. */
-void kapi_copy_line(char *field, size_t size, const char *text);
+void linux_kapi_copy_line(char *field, size_t size, const char *text);
 
-int kapi_memory_info(struct kapi_caller *caller, uint32_t index, void *record);
-int kapi_cpu_info(struct kapi_caller *caller, uint32_t index, void *record);
-int kapi_network_stats(struct kapi_caller *caller, uint32_t index, void *record);
-int kapi_loadavg_info(struct kapi_caller *caller, uint32_t index, void *record);
+int linux_kapi_memory_info(struct kapi_caller *caller, uint32_t index, void *record);
+int linux_kapi_cpu_info(struct kapi_caller *caller, uint32_t index, void *record);
+int linux_kapi_network_stats(struct kapi_caller *caller, uint32_t index, void *record);
+int linux_kapi_loadavg_info(struct kapi_caller *caller, uint32_t index, void *record);
 
 /* ---- kapi-kernel.c ---- */
-int kapi_filesystem_info(struct kapi_caller *caller, uint32_t index, void *record);
-int kapi_kernel_config(struct kapi_caller *caller, uint32_t index, void *record);
+int linux_kapi_filesystem_info(struct kapi_caller *caller, uint32_t index, void *record);
+int linux_kapi_kernel_config(struct kapi_caller *caller, uint32_t index, void *record);
 /* Command 4: sets result and status. */
-void kapi_kernel_command(struct kapi_caller *caller, struct kapi_kernel_cmd *command);
+void linux_kapi_kernel_command(struct kapi_caller *caller, struct kapi_kernel_cmd *command);
 
 /* ---- kapi-lists.c ---- */
-int kapi_module_info(struct kapi_caller *caller, uint32_t index, void *record);
-int kapi_interrupt_info(struct kapi_caller *caller, uint32_t index, void *record);
+int linux_kapi_module_info(struct kapi_caller *caller, uint32_t index, void *record);
+int linux_kapi_interrupt_info(struct kapi_caller *caller, uint32_t index, void *record);
 /* A guest sees no hardware, and the process kernel keeps no log: always -ENODATA. */
-int kapi_no_record(struct kapi_caller *caller, uint32_t index, void *record);
+int linux_kapi_no_record(struct kapi_caller *caller, uint32_t index, void *record);
 
 /* ---- kapi-process.c ---- */
 
 /* A process that is not there is success with pid -1. */
-int kapi_process_info(struct kapi_caller *caller, uint32_t index, void *record);
+int linux_kapi_process_info(struct kapi_caller *caller, uint32_t index, void *record);
 
 /* Fills a zeroed record; -ENOENT or -ESRCH when the process is gone or none of the guest's. */
-int kapi_process_record(struct kapi_caller *caller, pid_t pid, struct kapi_process_record *record);
+int linux_kapi_process_record(struct kapi_caller *caller, pid_t pid,
+                              struct kapi_process_record *record);
 
 /* ---- kapi-batch.c ---- */
-struct pk_answer kapi_get_version(struct kapi_caller *caller, uint64_t argument, size_t size);
-struct pk_answer kapi_batch(struct kapi_caller *caller, uint64_t argument, size_t size);
-struct pk_answer kapi_get_process_list(struct kapi_caller *caller, uint64_t argument, size_t size);
+struct pk_answer linux_kapi_get_version(struct kapi_caller *caller, uint64_t argument, size_t size);
+struct pk_answer linux_kapi_batch(struct kapi_caller *caller, uint64_t argument, size_t size);
+struct pk_answer linux_kapi_get_process_list(struct kapi_caller *caller, uint64_t argument,
+                                             size_t size);
 
 /* ---- kapi-control.c ---- */
 
 /* Commands 4, 15-23, 25 and 27-30; -ENOTTY for codes that are none of these. */
-struct pk_answer kapi_control(struct kapi_caller *caller, uint32_t code, uint64_t argument);
+struct pk_answer linux_kapi_control(struct kapi_caller *caller, uint32_t code, uint64_t argument);

@@ -32,12 +32,13 @@ static int visit_mount(const struct vfs_mount_info *mount, void *user)
     if (!covers || length < covering->best)
         return 0;
     covering->best = length;
-    kapi_copy_line(covering->info->fs_type, sizeof(covering->info->fs_type), mount->type);
-    kapi_copy_line(covering->info->device_name, sizeof(covering->info->device_name), mount->source);
+    linux_kapi_copy_line(covering->info->fs_type, sizeof(covering->info->fs_type), mount->type);
+    linux_kapi_copy_line(covering->info->device_name, sizeof(covering->info->device_name),
+                         mount->source);
     return 0;
 }
 
-int kapi_filesystem_info(struct kapi_caller *caller, uint32_t index, void *record)
+int linux_kapi_filesystem_info(struct kapi_caller *caller, uint32_t index, void *record)
 {
     struct vfs *vfs = caller->request->kernel->vfs;
     struct vfs_place *own = caller->request->context->root;
@@ -119,29 +120,30 @@ static void add_version(const char *text, struct kapi_kernel_config *config)
     copy_span(config->compile_by, sizeof(config->compile_by), by + 1, at);
     copy_span(config->compile_host, sizeof(config->compile_host), at + 1, close);
     copy_span(config->compiler, sizeof(config->compiler), close + 3, build);
-    kapi_copy_line(config->compile_time, sizeof(config->compile_time), build + 2);
-    kapi_copy_line(config->build_date, sizeof(config->build_date), skip_build_words(build + 2));
+    linux_kapi_copy_line(config->compile_time, sizeof(config->compile_time), build + 2);
+    linux_kapi_copy_line(config->build_date, sizeof(config->build_date),
+                         skip_build_words(build + 2));
 }
 
-int kapi_kernel_config(struct kapi_caller *caller, uint32_t index, void *record)
+int linux_kapi_kernel_config(struct kapi_caller *caller, uint32_t index, void *record)
 {
     struct kapi_kernel_config *config = record;
     cleanup_strbuf struct strbuf version = {0}, cpuinfo = {0};
     const char *sizes;
     struct utsname name;
-    int r = kapi_text(caller, &version, "/proc/version");
+    int r = linux_kapi_text(caller, &version, "/proc/version");
 
     (void)index;
     if (r == 0)
-        r = kapi_text(caller, &cpuinfo, "/proc/cpuinfo");
+        r = linux_kapi_text(caller, &cpuinfo, "/proc/cpuinfo");
     if (r < 0 || uname(&name) < 0)
         return r < 0 ? r : -errno;
     add_version(strbuf_text(&version), config);
-    kapi_copy_line(config->version, sizeof(config->version), name.release);
+    linux_kapi_copy_line(config->version, sizeof(config->version), name.release);
     snprintf(config->arch, sizeof(config->arch), "x86_64");
     config->hz = ticks_per_second();
     config->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
-    sizes = kapi_line(strbuf_text(&cpuinfo), "address sizes");
+    sizes = linux_kapi_line(strbuf_text(&cpuinfo), "address sizes");
     if (sizes)
         sscanf(sizes, "%" SCNu64 " bits physical, %" SCNu64, (uint64_t *)&config->phys_addr_bits,
                (uint64_t *)&config->virt_addr_bits);
@@ -192,7 +194,7 @@ static int put_domainname(struct kapi_caller *caller, char *result, size_t size)
 static int put_total_memory(struct kapi_caller *caller, char *result, size_t size)
 {
     struct kapi_memory_info info = {0};
-    int r = kapi_memory_info(caller, 0, &info);
+    int r = linux_kapi_memory_info(caller, 0, &info);
 
     return r < 0 ? r : put_number(result, size, info.total_ram);
 }
@@ -200,7 +202,7 @@ static int put_total_memory(struct kapi_caller *caller, char *result, size_t siz
 static int put_free_memory(struct kapi_caller *caller, char *result, size_t size)
 {
     struct kapi_memory_info info = {0};
-    int r = kapi_memory_info(caller, 0, &info);
+    int r = linux_kapi_memory_info(caller, 0, &info);
 
     return r < 0 ? r : put_number(result, size, info.free_ram);
 }
@@ -208,7 +210,7 @@ static int put_free_memory(struct kapi_caller *caller, char *result, size_t size
 static int put_cpu_count(struct kapi_caller *caller, char *result, size_t size)
 {
     struct kapi_cpu_info info = {0};
-    int r = kapi_cpu_info(caller, 0, &info);
+    int r = linux_kapi_cpu_info(caller, 0, &info);
 
     return r < 0 ? r : put_number(result, size, info.num_online_cpus);
 }
@@ -239,7 +241,7 @@ static int put_jiffies(struct kapi_caller *caller, char *result, size_t size)
                           (uint64_t)now.tv_nsec * hertz / 1000000000);
 }
 
-void kapi_kernel_command(struct kapi_caller *caller, struct kapi_kernel_cmd *command)
+void linux_kapi_kernel_command(struct kapi_caller *caller, struct kapi_kernel_cmd *command)
 {
     static const struct {
         const char *name;

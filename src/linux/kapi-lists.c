@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "linux/kapi-internal.h"
 
-int kapi_no_record(struct kapi_caller *caller, uint32_t index, void *record)
+int linux_kapi_no_record(struct kapi_caller *caller, uint32_t index, void *record)
 {
     (void)caller;
     (void)index;
@@ -39,10 +39,10 @@ static int parse_module(char *line, struct kapi_module_info *info)
     return 0;
 }
 
-int kapi_module_info(struct kapi_caller *caller, uint32_t index, void *record)
+int linux_kapi_module_info(struct kapi_caller *caller, uint32_t index, void *record)
 {
     cleanup_strbuf struct strbuf text = {0};
-    int r = kapi_text(caller, &text, "/proc/modules");
+    int r = linux_kapi_text(caller, &text, "/proc/modules");
     char *rest = text.data, *line;
 
     if (r == -ENOENT)
@@ -92,14 +92,14 @@ static void parse_interrupt(char *counters, unsigned cpus, struct kapi_interrupt
     counters += strspn(counters, " ");
     length = strcspn(counters, " ");
     snprintf(info->type, sizeof(info->type), "%.*s", (int)length, counters);
-    kapi_copy_line(info->device, sizeof(info->device), action_names(counters + length));
+    linux_kapi_copy_line(info->device, sizeof(info->device), action_names(counters + length));
 }
 
-int kapi_interrupt_info(struct kapi_caller *caller, uint32_t index, void *record)
+int linux_kapi_interrupt_info(struct kapi_caller *caller, uint32_t index, void *record)
 {
     struct kapi_interrupt_info *info = record;
     cleanup_strbuf struct strbuf text = {0};
-    int r = kapi_text(caller, &text, "/proc/interrupts");
+    int r = linux_kapi_text(caller, &text, "/proc/interrupts");
     char *rest = text.data, *line;
     unsigned cpus;
 

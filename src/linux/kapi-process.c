@@ -41,7 +41,7 @@ static int parse_stat(char *text, struct stat_line *line)
 static int read_stat(struct kapi_caller *caller, pid_t pid, struct stat_line *line)
 {
     cleanup_strbuf struct strbuf text = {0};
-    int r = kapi_text(caller, &text, "/proc/%d/stat", pid);
+    int r = linux_kapi_text(caller, &text, "/proc/%d/stat", pid);
 
     return r < 0 ? r : parse_stat(text.data, line);
 }
@@ -92,7 +92,7 @@ static void fill_info(const struct stat_line *line, pid_t pid, struct kapi_proce
     info->flags = (uint32_t)f[9];
 }
 
-int kapi_process_info(struct kapi_caller *caller, uint32_t index, void *record)
+int linux_kapi_process_info(struct kapi_caller *caller, uint32_t index, void *record)
 {
     struct kapi_process_info *info = record;
     struct stat_line line = {0};
@@ -153,39 +153,40 @@ static void add_ids(const char *value, uint32_t *real, uint32_t *effective)
 
 static void add_status(const char *text, struct kapi_process_record *record)
 {
-    add_ids(kapi_line(text, "Uid"), &record->uid, &record->euid);
-    add_ids(kapi_line(text, "Gid"), &record->gid, &record->egid);
+    add_ids(linux_kapi_line(text, "Uid"), &record->uid, &record->euid);
+    add_ids(linux_kapi_line(text, "Gid"), &record->gid, &record->egid);
     record->shared =
-        (kapi_line_number(text, "RssFile") + kapi_line_number(text, "RssShmem")) * 1024;
-    record->voluntary_switches = kapi_line_number(text, "voluntary_ctxt_switches");
-    record->involuntary_switches = kapi_line_number(text, "nonvoluntary_ctxt_switches");
+        (linux_kapi_line_number(text, "RssFile") + linux_kapi_line_number(text, "RssShmem")) * 1024;
+    record->voluntary_switches = linux_kapi_line_number(text, "voluntary_ctxt_switches");
+    record->involuntary_switches = linux_kapi_line_number(text, "nonvoluntary_ctxt_switches");
 }
 
 static void add_io(const char *text, struct kapi_process_record *record)
 {
     record->valid |= KAPI_PROCESS_HAS_IO;
-    record->read_chars = kapi_line_number(text, "rchar");
-    record->write_chars = kapi_line_number(text, "wchar");
-    record->read_calls = kapi_line_number(text, "syscr");
-    record->write_calls = kapi_line_number(text, "syscw");
-    record->read_bytes = kapi_line_number(text, "read_bytes");
-    record->write_bytes = kapi_line_number(text, "write_bytes");
+    record->read_chars = linux_kapi_line_number(text, "rchar");
+    record->write_chars = linux_kapi_line_number(text, "wchar");
+    record->read_calls = linux_kapi_line_number(text, "syscr");
+    record->write_calls = linux_kapi_line_number(text, "syscw");
+    record->read_bytes = linux_kapi_line_number(text, "read_bytes");
+    record->write_bytes = linux_kapi_line_number(text, "write_bytes");
 }
 
-int kapi_process_record(struct kapi_caller *caller, pid_t pid, struct kapi_process_record *record)
+int linux_kapi_process_record(struct kapi_caller *caller, pid_t pid,
+                              struct kapi_process_record *record)
 {
     cleanup_strbuf struct strbuf status = {0}, io = {0};
     struct stat_line line = {0};
     int r = read_stat(caller, pid, &line);
 
     if (r == 0)
-        r = kapi_text(caller, &status, "/proc/%d/status", pid);
+        r = linux_kapi_text(caller, &status, "/proc/%d/status", pid);
     if (r < 0)
         return r;
     record->pid = pid;
     add_stat(&line, record);
     add_status(strbuf_text(&status), record);
-    if (kapi_text(caller, &io, "/proc/%d/io", pid) == 0)
+    if (linux_kapi_text(caller, &io, "/proc/%d/io", pid) == 0)
         add_io(strbuf_text(&io), record);
     return 0;
 }
