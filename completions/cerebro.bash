@@ -149,20 +149,43 @@ _cerebro_syscalls()
     esac
 }
 
+_cerebro_kapi()
+{
+    local questions="memory cpu process processes network filesystem load config modules interrupts
+        pci block thermal log status"
+    local orders="kill suspend resume affinity load-module unload-module interface mount umount
+        log-write reclaim panic phys-read phys-write translate patch command export"
+
+    if [[ $cur == -* && $COMP_CWORD -eq 2 ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "--device --no-fallback --help" -- "$cur")
+    elif [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "--json --watch --yes --help" -- "$cur")
+    elif [[ $prev == kapi || $prev == --no-fallback ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$questions $orders" -- "$cur")
+    elif [[ $prev == command ]]; then
+        mapfile -t COMPREPLY < <(compgen -W \
+            "$("${COMP_WORDS[0]}" kapi command 2>/dev/null)" -- "$cur")
+    elif [[ $prev == export || $prev == load-module ]]; then
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        compopt -o filenames
+    fi
+}
+
 _cerebro()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "run ps doctor syscalls help --help --version" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "run ps doctor syscalls kapi help --help --version" -- "$cur")
         return
     fi
     case ${COMP_WORDS[1]} in
     run) _cerebro_run ;;
     syscalls) _cerebro_syscalls ;;
+    kapi) _cerebro_kapi ;;
     ps | doctor) mapfile -t COMPREPLY < <(compgen -W "--json --help" -- "$cur") ;;
-    help) mapfile -t COMPREPLY < <(compgen -W "run ps doctor syscalls" -- "$cur") ;;
+    help) mapfile -t COMPREPLY < <(compgen -W "run ps doctor syscalls kapi" -- "$cur") ;;
     esac
 }
 

@@ -22,6 +22,7 @@ extern const struct cli_command cli_run_command;
 extern const struct cli_command cli_ps_command;
 extern const struct cli_command cli_doctor_command;
 extern const struct cli_command cli_syscalls_command;
+extern const struct cli_command cli_kapi_command;
 
 /* Prints "cerebro: sentence" and "  try: hint" on stderr. */
 void cli_print_error(const struct base_error *error);

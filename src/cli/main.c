@@ -10,10 +10,8 @@
 #include "cli/version.gen.h"
 
 static const struct cli_command *const commands[] = {
-    &cli_run_command,
-    &cli_ps_command,
-    &cli_doctor_command,
-    &cli_syscalls_command,
+    &cli_run_command,      &cli_ps_command,   &cli_doctor_command,
+    &cli_syscalls_command, &cli_kapi_command,
 };
 
 void cli_print_error(const struct base_error *error)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from pathlib import Path
 
 from harness import (base_environment, cerebro, descendants, kill_tree, run_argv,
                      supervisor_of, wait_until)
@@ -164,3 +165,23 @@ def test_wrong_usage_of_commands() -> None:
         got = cerebro(*words)
         assert got.status == 2, str(got)
         assert "try: " in got.err or not words
+
+
+def test_kapi() -> None:
+    load = json.loads(cerebro("kapi", "load", "--json").ok().out)
+    assert load["source"] in ("device", "procfs") and load["total_tasks"] > 0
+    assert "processes" in cerebro("kapi", "--help").ok().out
+    wrong = cerebro("kapi", "no-such-command")
+    assert wrong.status == 2 and "usage: cerebro kapi" in wrong.err
+
+
+def test_kapi_takes_nothing_from_where_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('a module of the current directory')\n")
+    got = cerebro("kapi", "load", "--json", cwd=tmp_path,
+                  env=base_environment(PYTHONPATH=str(tmp_path)))
+    assert "load1" in json.loads(got.ok().out)
+
+
+def test_kapi_wants_confirmation() -> None:
+    got = cerebro("kapi", "kill", "999999999")
+    assert got.status == 2 and "--yes" in got.err

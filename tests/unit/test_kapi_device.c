@@ -35,6 +35,7 @@ static int teardown(void **state)
     close(fd);
     guest_kill(&guest);
     linux_unregister(guest.kernel);
+    free(guest.request.note); /* what dispatch would do */
     guest_stop(&guest);
     return 0;
 }
