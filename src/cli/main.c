@@ -9,10 +9,16 @@
 #include "cli/cli.h"
 #include "cli/version.gen.h"
 
+/* One line each. */
+/* clang-format off */
 static const struct cli_command *const commands[] = {
-    &cli_run_command,      &cli_ps_command,   &cli_doctor_command,
-    &cli_syscalls_command, &cli_kapi_command,
+    &cli_run_command,
+    &cli_ps_command,
+    &cli_doctor_command,
+    &cli_syscalls_command,
+    &cli_kapi_command,
 };
+/* clang-format on */
 
 void cli_print_error(const struct base_error *error)
 {

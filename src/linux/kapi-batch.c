@@ -128,8 +128,6 @@ static void answer_one(struct kapi_caller *caller, const struct kapi_information
     size_t length = entry->length < line->size ? entry->length : line->size;
     int r = record ? line->fill(caller, entry->index, record) : -ENOMEM;
 
-    if (r == 0 && length == 0)
-        r = -ENOSPC;
     if (r == 0)
         r = pk_write(caller->request, entry->buffer, record, length);
     entry->status = r;
@@ -140,8 +138,7 @@ static void answer_one(struct kapi_caller *caller, const struct kapi_information
 static void answer_entry(struct kapi_caller *caller, struct kapi_batch_entry *entry)
 {
     const struct kapi_information *line = linux_kapi_information(entry->command);
-    bool malformed = line == NULL || entry->flags != 0 ||
-                     (!line->many && line->number != 3 && entry->index != 0);
+    bool malformed = line == NULL || entry->flags != 0;
 
     entry->count = 0;
     entry->flags = 0;
@@ -247,7 +244,7 @@ struct pk_answer linux_kapi_get_process_list(struct kapi_caller *caller, uint64_
         return pk_error(r);
     list.flags &= ~(uint32_t)KAPI_LIST_TRUNCATED; /* as it came back from the last call */
     if (list.flags & ~(uint32_t)KAPI_LIST_COUNT || list.record_size < KAPI_PROCESS_RECORD_MIN ||
-        list.record_size > RECORD_SIZE_MAX || list.cursor > INT_MAX)
+        list.record_size > RECORD_SIZE_MAX || list.record_size % 8 || list.cursor >= INT_MAX)
         return pk_error(-EINVAL);
     if (list.length < list.record_size)
         return pk_error(-ENOSPC);

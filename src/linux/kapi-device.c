@@ -157,7 +157,8 @@ static int device_mmap(struct vfs_device_file *file, size_t length, int protecti
     struct kapi_open *open = open_of(file);
     int r;
 
-    (void)flags;
+    if ((flags & MAP_TYPE) == MAP_PRIVATE) /* it would share nothing */
+        return -EINVAL;
     if (protection & PROT_EXEC)
         return -EPERM;
     if (length == 0 || length > KAPI_BUFFER_SIZE || *offset > KAPI_BUFFER_SIZE - length)
@@ -248,22 +249,32 @@ static struct pk_answer versioned(struct kapi_caller *caller, uint32_t code, uin
     }
 }
 
-static struct pk_answer device_ioctl(struct vfs_device_file *file, struct pk_request *request,
-                                     uint32_t command, uint64_t argument)
+static struct pk_answer dispatch(struct kapi_open *open, struct kapi_caller *caller,
+                                 uint32_t command, uint64_t argument)
 {
     const struct kapi_information *line = linux_kapi_information(_IOC_NR(command));
-    struct kapi_caller caller = {.request = request};
 
     if (_IOC_TYPE(command) != KAPI_IOC_MAGIC)
         return pk_error(-ENOTTY);
-    linux_actor(request, &caller.actor);
     if (line && is_old_code(line, command))
-        return inform(open_of(file), &caller, line, argument);
+        return inform(open, caller, line, argument);
     if (line && line->at_code && command == line->at_code)
-        return inform_at(&caller, line, argument);
+        return inform_at(caller, line, argument);
     if (_IOC_NR(command) > KAPI_IOC_MAXNR && _IOC_DIR(command) == (_IOC_READ | _IOC_WRITE))
-        return versioned(&caller, command, argument);
-    return linux_kapi_control(&caller, command, argument);
+        return versioned(caller, command, argument);
+    return linux_kapi_control(caller, command, argument);
+}
+
+static struct pk_answer device_ioctl(struct vfs_device_file *file, struct pk_request *request,
+                                     uint32_t command, uint64_t argument)
+{
+    struct kapi_caller caller = {.request = request};
+    struct pk_answer answer;
+
+    linux_actor(request, &caller.actor);
+    answer = dispatch(open_of(file), &caller, command, argument);
+    strbuf_free(&caller.list);
+    return answer;
 }
 
 static const struct vfs_device_ops operations = {.open = device_open,

@@ -31,6 +31,22 @@ int linux_kapi_text(struct kapi_caller *caller, struct strbuf *ret_text, const c
     return vfs_read_generated(vfs, &walk, ret_text);
 }
 
+int linux_kapi_list(struct kapi_caller *caller, const char *path, const char **ret_text)
+{
+    int r = 0;
+
+    if (caller->listed == NULL || strcmp(caller->listed, path) != 0) {
+        strbuf_free(&caller->list);
+        caller->listed = NULL;
+        r = linux_kapi_text(caller, &caller->list, "%s", path);
+    }
+    if (r < 0)
+        return r == -ENOENT ? -ENODATA : r;
+    caller->listed = path;
+    *ret_text = strbuf_text(&caller->list);
+    return 0;
+}
+
 const char *linux_kapi_line(const char *text, const char *key)
 {
     size_t length = strlen(key);

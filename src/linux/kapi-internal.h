@@ -20,6 +20,9 @@
 struct kapi_caller {
     struct pk_request *request;
     struct vfs_actor actor;
+    /* The file behind a list, read once for all records that one call gives. */
+    struct strbuf list;
+    const char *listed; /* its path; NULL: none */
 };
 
 /*
@@ -48,6 +51,12 @@ const struct kapi_information *linux_kapi_information(unsigned number);
  */
 int linux_kapi_text(struct kapi_caller *caller, struct strbuf *ret_text, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/*
+ * The same for a file whose lines are the records of a list: read by the first use in a call.
+ * `ret_text` is valid until another file is asked for. -ENODATA where the guest has no such file.
+ */
+int linux_kapi_list(struct kapi_caller *caller, const char *path, const char **ret_text);
 
 /* What follows "key" and a colon at the start of a line; NULL when there is no such line. */
 const char *linux_kapi_line(const char *text, const char *key);

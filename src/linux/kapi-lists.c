@@ -39,30 +39,44 @@ static int parse_module(char *line, struct kapi_module_info *info)
     return 0;
 }
 
-int linux_kapi_module_info(struct kapi_caller *caller, uint32_t index, void *record)
+/* Copies a line, which ends at the line feed; NULL when memory is short. */
+static char *copy_line(const char *line)
 {
-    cleanup_strbuf struct strbuf text = {0};
-    int r = linux_kapi_text(caller, &text, "/proc/modules");
-    char *rest = text.data, *line;
-
-    if (r == -ENOENT)
-        return -ENODATA;
-    if (r < 0)
-        return r;
-    for (uint32_t number = 0; (line = strsep(&rest, "\n")) && *line; number++)
-        if (number == index)
-            return parse_module(line, record);
-    return -ENODATA;
+    return strndup(line, strcspn(line, "\n"));
 }
 
+static const char *next_line(const char *line)
+{
+    line = strchr(line, '\n');
+    return line && line[1] ? line + 1 : NULL;
+}
+
+int linux_kapi_module_info(struct kapi_caller *caller, uint32_t index, void *record)
+{
+    cleanup_free char *copy = NULL;
+    const char *line;
+    int r = linux_kapi_list(caller, "/proc/modules", &line);
+
+    if (r < 0)
+        return r;
+    if (*line == '\0')
+        line = NULL;
+    for (uint32_t number = 0; line && number < index; number++)
+        line = next_line(line);
+    if (line == NULL)
+        return -ENODATA;
+    copy = copy_line(line);
+    return copy ? parse_module(copy, record) : -ENOMEM;
+}
+
+/* "           CPU0       CPU1       " */
 static unsigned count_columns(const char *heading)
 {
+    const char *end = heading + strcspn(heading, "\n");
     unsigned count = 0;
 
-    while ((heading = strstr(heading, "CPU"))) {
+    for (; (heading = strstr(heading, "CPU")) && heading < end; heading += 3)
         count++;
-        heading += 3;
-    }
     return count;
 }
 
@@ -95,30 +109,42 @@ static void parse_interrupt(char *counters, unsigned cpus, struct kapi_interrupt
     linux_kapi_copy_line(info->device, sizeof(info->device), action_names(counters + length));
 }
 
+/* A numbered line (the others are no devices): its number, and what stands behind the colon. */
+static const char *counters_of(const char *line, uint32_t *ret_irq)
+{
+    char *end;
+    unsigned long number;
+
+    line += strspn(line, " ");
+    if (!isdigit((unsigned char)*line))
+        return NULL;
+    number = strtoul(line, &end, 10);
+    if (*end != ':')
+        return NULL;
+    *ret_irq = (uint32_t)number;
+    return end + 1;
+}
+
 int linux_kapi_interrupt_info(struct kapi_caller *caller, uint32_t index, void *record)
 {
     struct kapi_interrupt_info *info = record;
-    cleanup_strbuf struct strbuf text = {0};
-    int r = linux_kapi_text(caller, &text, "/proc/interrupts");
-    char *rest = text.data, *line;
+    const char *line, *counters;
     unsigned cpus;
+    int r = linux_kapi_list(caller, "/proc/interrupts", &line);
 
-    if (r == -ENOENT)
-        return -ENODATA;
     if (r < 0)
         return r;
-    line = strsep(&rest, "\n");
-    cpus = line ? count_columns(line) : 0;
-    for (uint32_t number = 0; (line = strsep(&rest, "\n"));) {
-        char *colon;
+    cpus = count_columns(line);
+    while ((line = next_line(line))) {
+        cleanup_free char *copy = NULL;
 
-        line += strspn(line, " ");
-        colon = strchr(line, ':');
-        if (colon == NULL || !isdigit((unsigned char)*line) || number++ != index)
+        counters = counters_of(line, &info->irq);
+        if (counters == NULL || index-- > 0)
             continue;
-        info->irq = (uint32_t)strtoul(line, NULL, 10);
-        parse_interrupt(colon + 1, cpus, info);
-        return 0;
+        copy = copy_line(counters);
+        if (copy)
+            parse_interrupt(copy, cpus, info);
+        return copy ? 0 : -ENOMEM;
     }
     return -ENODATA;
 }
