@@ -8,6 +8,7 @@ every one counts, so they are arrays of numbers here (a ctypes char array ends a
 from __future__ import annotations
 
 import ctypes
+import struct
 from ctypes import c_char, c_int, c_int32, c_int64, c_ubyte, c_uint, c_uint32, c_uint64
 from typing import Any, Dict
 
@@ -304,6 +305,20 @@ class ProcessRecord(Record):
         ("read_chars", c_uint64), ("write_chars", c_uint64), ("read_calls", c_uint64),
         ("write_calls", c_uint64)]
 
+
+_CODES = {c_int32: "i", c_uint32: "I", c_uint64: "Q", c_char: "c"}
+
+
+def _code(kind: Any) -> str:
+    if kind in _CODES:
+        return _CODES[kind]
+    return f"{kind._length_}{'s' if kind._type_ is c_char else 'x'}"
+
+
+# The same record for the struct module: a list of hundreds is unpacked much faster by it.
+PROCESS_FIELDS = [name for name, *_ in ProcessRecord._fields_ if name != "_reserved"]
+PROCESS_STRUCT = struct.Struct("=" + "".join(_code(kind) for _, kind, *_ in ProcessRecord._fields_))
+assert PROCESS_STRUCT.size == ctypes.sizeof(ProcessRecord)
 
 GET_VERSION = _iowr(31, Version)
 BATCH = _iowr(32, Batch)

@@ -20,7 +20,7 @@ _TRANSIENT = (errno.EINTR, errno.EAGAIN, errno.EBUSY)
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.01  # seconds; doubled with each attempt
 _RECORDS_BUFFER = 256 * 1024
-_LIST_BUFFER = 1024 * 1024
+_LIST_BUFFER = 256 * 1024
 _ENDLESS = 4096  # rounds after which a list that never ends is taken for a broken driver
 
 
@@ -231,20 +231,23 @@ class Connection:
                 raise
         raise KernelAPIError(f"{what}: the list does not end", errno.EIO)
 
-    def _process_records(self) -> List[abi.ProcessRecord]:
-        size = ctypes.sizeof(abi.ProcessRecord)
-        buffer = (abi.ProcessRecord * (_LIST_BUFFER // size))()
-        found: List[abi.ProcessRecord] = []
-        cursor = 0
+    def _process_records(self) -> Tuple[List[Tuple[Any, ...]], int]:
+        """The fields of all processes, and when the list was begun (nanoseconds after boot)."""
+        size = abi.PROCESS_STRUCT.size
+        buffer = bytearray(_LIST_BUFFER // size * size)
+        room = (ctypes.c_ubyte * len(buffer)).from_buffer(buffer)
+        found: List[Tuple[Any, ...]] = []
+        cursor = begin = 0
         for _ in range(_ENDLESS):
             ask = abi.ProcessList(size=ctypes.sizeof(abi.ProcessList), cursor=cursor,
-                                  buffer=ctypes.addressof(buffer), length=ctypes.sizeof(buffer),
+                                  buffer=ctypes.addressof(room), length=len(buffer),
                                   record_size=size)
             self._ask(abi.GET_PROCESS_LIST, ask, "process list")
-            count = min(ask.count, len(buffer))
-            found += [abi.ProcessRecord.from_buffer_copy(buffer[at]) for at in range(count)]
+            begin = begin or ask.time_ns
+            end = min(ask.count * size, len(buffer))
+            found += abi.PROCESS_STRUCT.iter_unpack(memoryview(buffer)[:end])
             if not ask.flags & abi.LIST_TRUNCATED or ask.cursor == cursor:
-                return found
+                return found, begin
             cursor = ask.cursor
         raise KernelAPIError("process list: it does not end", errno.EIO)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import Any, Callable, Dict, List, Optional, Type
+from typing import Any, Callable, Dict, List, Optional, Tuple, Type
 
 from . import abi, kmsg, netlink, procfs, sysfs
 from .connection import Connection
@@ -29,12 +29,14 @@ def _loads(record: abi.LoadavgInfo) -> Values:
     return values
 
 
-def _process_values(record: abi.ProcessRecord) -> Values:
-    values = record.values()
-    valid = values.pop("valid")
-    if not valid & abi.PROCESS_HAS_IO:
+def _process_values(fields: Tuple[Any, ...], now: int) -> Values:
+    values = dict(zip(abi.PROCESS_FIELDS, fields))
+    values["comm"] = values["comm"].partition(b"\0")[0].decode("utf-8", "replace")
+    values["state"] = values["state"].decode("ascii", "replace")
+    if not values.pop("valid") & abi.PROCESS_HAS_IO:
         values.update(dict.fromkeys(procfs.IO_KEYS))
-    values["cpu_percent"] = 0.0
+    procfs.add_cpu_percent(values, now)
+    values["source"] = "device"
     return values
 
 
@@ -104,11 +106,8 @@ class Information(Connection):
         def device() -> List[Values]:
             if self.version is None:
                 return host()
-            now = int(procfs.uptime(self.system) * 1e9)
-            found = [_process_values(record) for record in self._process_records()]
-            for values in found:
-                procfs.add_cpu_percent(values, now)
-            return _all_named(found, "device")
+            records, now = self._process_records()
+            return [_process_values(fields, now) for fields in records]
         return self._device_or("process list", device, host)
 
     def get_network_stats(self) -> Values:

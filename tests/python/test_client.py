@@ -260,12 +260,14 @@ def test_process_list_in_pieces() -> None:
         assert ask.record_size == ctypes.sizeof(abi.ProcessRecord)
         rest = [pid for pid in pids if pid > ask.cursor]
         for at, pid in enumerate(rest[:room]):
-            record = abi.ProcessRecord(pid=pid, comm=b"p", utime=5 * 10**9, uid=pid)
+            record = abi.ProcessRecord(pid=pid, comm=b"p\xff", utime=5 * 10**9, uid=pid, nice=-5,
+                                       state=b"R", rsslim=2**64 - 1, write_calls=3,
+                                       start_time=10**9)
             record.valid = abi.PROCESS_HAS_IO if pid % 2 else 0
             record.read_bytes = 77
             ctypes.memmove(ask.buffer + at * ask.record_size, ctypes.addressof(record),
                            ask.record_size)
-        ask.count = min(room, len(rest))
+        ask.count, ask.time_ns = min(room, len(rest)), 11 * 10**9
         ask.cursor = rest[:room][-1]
         ask.flags = abi.LIST_TRUNCATED if len(rest) > room else 0
     system.have_version()
@@ -274,7 +276,10 @@ def test_process_list_in_pieces() -> None:
     assert [values["pid"] for values in found] == pids
     assert found[0]["read_bytes"] is None and found[1]["read_bytes"] == 77
     assert found[0]["source"] == "device" and "valid" not in found[0]
-    assert found[0]["cpu_percent"] >= 0
+    assert found[0]["cpu_percent"] == 50.0
+    assert (found[1]["comm"], found[1]["nice"], found[1]["state"], found[1]["uid"]) == (
+        "p\ufffd", -5, "R", 101)
+    assert (found[1]["rsslim"], found[1]["write_calls"]) == (2**64 - 1, 3)
     assert system.calls.count(abi.GET_PROCESS_LIST) == 3
 
 
