@@ -221,6 +221,46 @@ def test_wrong_arguments(client: Path) -> None:
     assert got["found"] == [errno.EFAULT] * 5 + [EPERM, errno.ENOTTY, errno.ENOTTY]
 
 
+def test_random_commands(client: Path) -> None:
+    """Known and made-up codes with random arguments: the process kernel goes on as before."""
+    got = ask(client, """
+        import fcntl, random
+        from kapi import abi
+        random.seed(20)
+        fd = client.device_fd
+        known = [value for name, value in vars(abi).items()
+                 if name.isupper() and isinstance(value, int) and value >> 8 & 0xff == ord("k")]
+        known += [0xc0000000 | size << 16 | 0x6b00 | nr for size, nr in (
+            (400, 7), (152, 8), (280, 11), (200, 12), (160, 13), (576, 14))]
+        answers = {}
+        for _ in range(1500):
+            code = random.choice(known) if random.random() < 0.7 else (
+                random.randrange(4) << 30 | random.randrange(16384) << 16 | 0x6b00
+                | random.randrange(64))
+            # no number below 2**24, so that no process is hit by chance
+            block = random.randbytes(3) + random.choice([b"\\xff", b"\\x7f", b"\\1"])
+            record = bytearray(random.choice([block, random.randbytes(64), bytes(1)])
+                               * 16384)[:16384]
+            record[0:4] = block if random.random() < 0.5 else (
+                code >> 16 & 0x3fff).to_bytes(4, "little")
+            if code in (abi.KILL_PROCESS, abi.SUSPEND_PROCESS, abi.RESUME_PROCESS,
+                        abi.SET_CPU_AFFINITY):
+                record[0:4] = block
+            try:
+                fcntl.ioctl(fd, code, record)
+                answers[0] = answers.get(0, 0) + 1
+            except OSError as error:
+                answers[error.errno] = answers.get(error.errno, 0) + 1
+        say(answers=answers, pid=client.get_process_info(os.getpid())["pid"] == os.getpid(),
+            count=len(client.get_process_list()), end=os.lseek(fd, 0, os.SEEK_END))
+        """, timeout=120)
+    assert (got["pid"], got["end"]) == (True, 16384) and got["count"] <= 3
+    assert {"0", str(errno.ENOTTY), str(errno.EINVAL)} <= set(got["answers"])
+    assert set(map(int, got["answers"])) <= {0, errno.EPERM, errno.ENOTTY, errno.EINVAL,
+                                             errno.EFAULT, errno.E2BIG, errno.ENODATA,
+                                             errno.ENOSPC}
+
+
 @pytest.mark.parametrize("identity", ["0", "1000:1000"])
 def test_as_somebody_else(client: Path, identity: str) -> None:
     got = ask(client, """

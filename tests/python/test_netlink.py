@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import random
 import socket
 import struct
 import time
@@ -56,6 +57,26 @@ def test_cut_and_short_datagrams() -> None:
     sock.queue = [(b"short", 0, (0, 0)), (b"", 0, (0, 0))]
     with pytest.raises(KernelAPIError):
         exchange(sock)
+
+
+def test_random_datagrams() -> None:
+    """Whatever comes, it ends with text or with an error of ours, and soon."""
+    chance = random.Random(7)
+    for _ in range(1000):
+        sock = FakeSocket()
+        data = bytearray(chance.randbytes(chance.randrange(0, 80)))
+        if len(data) >= 16 and chance.random() < 0.8:
+            data[0:4] = struct.pack("=I", chance.choice([len(data), 16, 17, 20, len(data) + 1]))
+            data[12:16] = struct.pack("=I", chance.choice([0, 4711, 1]))
+        sock.queue = [(bytes(data), 0, (0, 0))]
+        try:
+            assert isinstance(exchange(sock), str)
+        except KernelAPIError:
+            pass
+        system = FakeSystem()
+        system.socket.queue = [(bytes(data), 0, (0, 0))]
+        with pytest.raises((KernelAPIError, OSError)):
+            netlink.link_stats(system)
 
 
 def test_errors_of_the_kernel() -> None:
