@@ -4,7 +4,7 @@
  * A datagram socket can name its receiver in each sendmsg(), in memory that no filter sees, and so
  * reach every name of the host. Where nothing else keeps it from that, a guest gets a socket that
  * is shut for sending, which is final; it receives natively. Its twin belongs to the process kernel
- * and sends the copies that the guest asks for (docs/decisions/0012-datagram-twins.md).
+ * and sends the copies that the guest asks for (docs/decisions/0014-datagram-twins.md).
  *
  * A twin is bound to the name "\0cerebro-TOKEN~INODE", the number of the guest's socket: so
  * receivers have a name to answer to, and the process kernel knows whose it is. Only the kernel
