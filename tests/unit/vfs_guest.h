@@ -101,6 +101,26 @@ static const struct pk_port_ops guest_port = {.read = port_read,
                                               .inject = port_inject,
                                               .is_waiting = port_is_waiting};
 
+/* Until it sleeps in pause(): tests compare what two looks at /proc say of it. */
+static void guest_wait_asleep(pid_t pid)
+{
+    char path[64];
+    char text[512];
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    for (;;) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t got = read(fd, text, sizeof(text) - 1);
+
+        close(fd);
+        assert_true(got > 0);
+        text[got] = '\0';
+        if (strncmp(strrchr(text, ')'), ") S", 3) == 0)
+            return;
+        usleep(1000);
+    }
+}
+
 static pid_t guest_fork(void)
 {
     int ready[2];
@@ -119,8 +139,9 @@ static pid_t guest_fork(void)
     }
     assert_true(pid > 0);
     close(ready[1]);
-    assert_int_equal(read(ready[0], &byte, 1), 0); /* it has come as far as pause() */
+    assert_int_equal(read(ready[0], &byte, 1), 0);
     close(ready[0]);
+    guest_wait_asleep(pid);
     return pid;
 }
 
