@@ -262,13 +262,15 @@ static void guest_make_fifo(void)
 /* Forks a child that opens the FIFO and reports 0, or the errno. */
 static pid_t guest_open_in_child(int handler_flags)
 {
-    pid_t pid = fork();
+    pid_t pid;
     int fd;
 
-    if (pid)
-        return pid;
+    /* Before the fork: on a busy host the signal can come before the child has done anything. */
     if (handler_flags >= 0)
         guest_handle(SIGUSR1, handler_flags);
+    pid = fork();
+    if (pid)
+        return pid;
     fd = open(guest_fifo, O_RDONLY);
     _exit(fd < 0 ? errno : 0);
 }
