@@ -31,58 +31,6 @@ static char *proc_path(struct vfs_node *node, char path[IO_FD_PATH_SIZE], int *r
     return io_fd_path(fd, path);
 }
 
-static bool is_virtual(const struct vfs_fs *fs)
-{
-    return vfs_kernel(fs->vfs)->config.virtual_identity;
-}
-
-static bool read_owner(const char *path, uid_t *ret_uid, gid_t *ret_gid)
-{
-    char text[32];
-    unsigned uid, gid;
-    ssize_t length = getxattr(path, HOST_OWNER_ATTRIBUTE, text, sizeof(text) - 1);
-
-    if (length <= 0)
-        return false;
-    text[length] = '\0';
-    if (sscanf(text, "%u:%u", &uid, &gid) != 2)
-        return false;
-    *ret_uid = uid;
-    *ret_gid = gid;
-    return true;
-}
-
-static int write_owner(const char *path, uid_t uid, gid_t gid)
-{
-    char text[32];
-    int length = snprintf(text, sizeof(text), "%u:%u", uid, gid);
-
-    return setxattr(path, HOST_OWNER_ATTRIBUTE, text, (size_t)length, 0) < 0 ? -errno : 0;
-}
-
-/*
- * Ids as the guest sees them: recorded ones first, which only our own files can have. Root can set
- * every owner, so nothing is ever recorded for it.
- */
-static void map_owner(struct host_node *node, struct statx *stat)
-{
-    struct vfs *vfs = node->node.fs->vfs;
-    uid_t runner = vfs_kernel(vfs)->host_identity.uid;
-    bool ours = runner != 0 && stat->stx_uid == runner;
-    char path[IO_FD_PATH_SIZE];
-    uid_t uid;
-    gid_t gid;
-
-    stat->stx_uid = vfs_uid_to_guest(vfs, stat->stx_uid);
-    stat->stx_gid = vfs_gid_to_guest(vfs, stat->stx_gid);
-    if (!ours || !(S_ISREG(stat->stx_mode) || S_ISDIR(stat->stx_mode)) || host_fd(node) < 0)
-        return;
-    if (read_owner(io_fd_path(host_fd(node), path), &uid, &gid)) {
-        stat->stx_uid = uid;
-        stat->stx_gid = gid;
-    }
-}
-
 /* The attributes read by the lookup serve the first stat of the same operation. */
 int host_stat(struct vfs_node *node, struct statx *ret_stat)
 {
@@ -103,8 +51,7 @@ int host_stat(struct vfs_node *node, struct statx *ret_stat)
     }
     if (host->sealed)
         ret_stat->stx_mode = S_IFDIR | 0555;
-    if (is_virtual(node->fs))
-        map_owner(host, ret_stat);
+    host_owner_map(host, ret_stat);
     return 0;
 }
 
@@ -168,76 +115,6 @@ int host_chmod(struct vfs_node *node, mode_t mode, const struct vfs_actor *actor
     return chmod(path, mode & 07777) < 0 ? -errno : 0;
 }
 
-static uid_t uid_to_host(const struct vfs *vfs, uid_t uid)
-{
-    const struct pk_kernel *kernel = vfs_kernel(vfs);
-
-    return uid == kernel->config.identity.uid ? kernel->host_identity.uid : uid;
-}
-
-static gid_t gid_to_host(const struct vfs *vfs, gid_t gid)
-{
-    const struct pk_kernel *kernel = vfs_kernel(vfs);
-
-    return gid == kernel->config.identity.gid ? kernel->host_identity.gid : gid;
-}
-
-/* chown(2) of the kernel, decided on the guest's own identity. */
-static int may_chown(const struct statx *stat, uid_t uid, gid_t gid, const struct vfs_actor *actor)
-{
-    const struct pk_identity *identity = actor->identity;
-
-    if (identity->effective & 1) /* CAP_CHOWN is bit 0 */
-        return 0;
-    if (identity->fsuid != stat->stx_uid || (uid != (uid_t)-1 && uid != stat->stx_uid))
-        return -EPERM;
-    if (gid == (gid_t)-1 || gid == stat->stx_gid || gid == identity->fsgid)
-        return 0;
-    for (unsigned i = 0; i < identity->group_count; i++)
-        if (identity->groups[i] == gid)
-            return 0;
-    return -EPERM;
-}
-
-static int record_chown(struct vfs_node *node, const struct statx *stat, uid_t uid, gid_t gid)
-{
-    char path[IO_FD_PATH_SIZE];
-    int r = 0;
-
-    if (!(S_ISREG(node->type) || S_ISDIR(node->type)))
-        return 0; /* no place for a record; as fake root pretends, it worked */
-    if (!proc_path(node, path, &r))
-        return r;
-    return write_owner(path, uid == (uid_t)-1 ? stat->stx_uid : uid,
-                       gid == (gid_t)-1 ? stat->stx_gid : gid);
-}
-
-static int chown_virtual(struct vfs_node *node, int fd, uid_t uid, gid_t gid,
-                         const struct vfs_actor *actor)
-{
-    struct vfs *vfs = node->fs->vfs;
-    char path[IO_FD_PATH_SIZE];
-    struct statx stat;
-    uid_t host_uid = uid == (uid_t)-1 ? uid : uid_to_host(vfs, uid);
-    gid_t host_gid = gid == (gid_t)-1 ? gid : gid_to_host(vfs, gid);
-    uid_t recorded_uid;
-    gid_t recorded_gid;
-    bool recorded;
-    int r = host_stat(node, &stat);
-
-    if (r == 0)
-        r = may_chown(&stat, uid, gid, actor);
-    if (r < 0)
-        return r;
-    recorded = read_owner(io_fd_path(fd, path), &recorded_uid, &recorded_gid);
-    /* A record that stays behind would hide half of what the host is told now. */
-    if (!recorded && fchownat(fd, "", host_uid, host_gid, AT_EMPTY_PATH) == 0)
-        return 0;
-    if (!recorded && errno != EPERM)
-        return -errno;
-    return record_chown(node, &stat, uid, gid);
-}
-
 int host_chown(struct vfs_node *node, uid_t uid, gid_t gid, const struct vfs_actor *actor)
 {
     int fd = host_fd(host_node_of(node));
@@ -247,22 +124,9 @@ int host_chown(struct vfs_node *node, uid_t uid, gid_t gid, const struct vfs_act
     if (host_node_of(node)->sealed || host_may_change(host_node_of(node)) < 0)
         return -EPERM;
     host_changed(host_node_of(node));
-    if (is_virtual(node->fs))
-        return chown_virtual(node, fd, uid, gid, actor);
+    if (vfs_kernel(node->fs->vfs)->config.virtual_identity)
+        return host_owner_change(host_node_of(node), uid, gid, actor);
     return fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
-}
-
-void host_record_owner(struct host_fs *fs, int fd, const struct vfs_actor *actor)
-{
-    const struct pk_identity *first = &vfs_kernel(fs->fs.vfs)->config.identity;
-    char path[IO_FD_PATH_SIZE];
-
-    /* Where we can act as the task, the host knows already. */
-    if (!is_virtual(&fs->fs) || fs->fs.vfs->self.can_act ||
-        (actor->identity->fsuid == first->uid && actor->identity->fsgid == first->gid))
-        return;
-    /* Where attributes are not supported the owner is the user: nothing better can be done. */
-    (void)write_owner(io_fd_path(fd, path), actor->identity->fsuid, actor->identity->fsgid);
 }
 
 int host_utimens(struct vfs_node *node, const struct timespec times[2],

@@ -11,9 +11,6 @@
 
 #define HOST_LINKS 128 /* slots for learned symbolic links, a power of two */
 
-/* Where owners are recorded that the host refused to set; the text is "UID:GID" in decimal. */
-#define HOST_OWNER_ATTRIBUTE "user.cerebro.owner"
-
 struct host_link {
     uint64_t hash;
     char *prefix; /* relative to the root of the file system; NULL: free */
@@ -216,6 +213,27 @@ int host_setxattr(struct vfs_node *node, const char *name, const void *value, si
 ssize_t host_listxattr(struct vfs_node *node, char *names, size_t size);
 int host_removexattr(struct vfs_node *node, const char *name, const struct vfs_actor *actor);
 int host_backing(struct vfs_node *node);
+
+/* ---- host-owner.c: owners that the host did not set ---- */
+
+/* Ids as the guest sees them: virtual ones, and what is recorded. Nothing without virtual ids. */
+void host_owner_map(struct host_node *node, struct statx *stat);
+
+/* chown(2) with virtual ids; (uid_t)-1 and (gid_t)-1 leave as it is. Returns 0 or an errno. */
+int host_owner_change(struct host_node *node, uid_t uid, gid_t gid, const struct vfs_actor *actor);
+
+/*
+ * A name was made or removed: what was recorded of it is forgotten. `dir_fd` is any descriptor of
+ * the directory.
+ */
+void host_owner_name_gone(struct host_fs *fs, int dir_fd, const char *name);
+
+/* It was renamed, replacing another or (RENAME_EXCHANGE) changing places with it. */
+void host_owner_name_moved(struct host_fs *fs, int old_fd, const char *old_name, int new_fd,
+                           const char *new_name, unsigned flags);
+
+/* It became one more name of the object `fd`. */
+void host_owner_name_added(struct host_fs *fs, int fd, int dir_fd, const char *name);
 
 /*
  * A new object was made for this actor: records its owner when the host gave it another one. `fd`

@@ -35,20 +35,18 @@ static int directory_for(struct vfs_node *node, const char *name)
     return r < 0 ? r : fd;
 }
 
+/* A new name: what was recorded of an earlier object of that name is not about this one. */
 static void record_owner_of_name(struct vfs_node *parent, int parent_fd, const char *name,
                                  const struct vfs_actor *actor)
 {
-    cleanup_close int fd = openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    cleanup_close int fd = -1;
 
+    host_owner_name_gone(host_fs_of(parent), parent_fd, name);
+    if (!vfs_kernel(parent->fs->vfs)->config.virtual_identity || parent->fs->vfs->self.can_act)
+        return;
+    fd = openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd >= 0)
         host_record_owner(host_fs_of(parent), fd, actor);
-}
-
-static bool needs_owner(const struct vfs_node *parent)
-{
-    const struct vfs *vfs = parent->fs->vfs;
-
-    return vfs_kernel(vfs)->config.virtual_identity && !vfs->self.can_act;
 }
 
 int host_mkdir(struct vfs_node *parent, const char *name, mode_t mode,
@@ -63,8 +61,7 @@ int host_mkdir(struct vfs_node *parent, const char *name, mode_t mode,
 
     if (mkdirat(fd, name, mode & 07777) < 0)
         return -errno;
-    if (needs_owner(parent))
-        record_owner_of_name(parent, fd, name, actor);
+    record_owner_of_name(parent, fd, name, actor);
     return 0;
 }
 
@@ -86,7 +83,7 @@ int host_mknod(struct vfs_node *parent, const char *name, mode_t mode, dev_t dev
 
     if (mknodat(fd, name, mode & (S_IFMT | 07777), device) < 0)
         return -errno;
-    if (needs_owner(parent) && !S_ISCHR(type))
+    if (!S_ISCHR(type))
         record_owner_of_name(parent, fd, name, actor);
     return 0;
 }
@@ -96,13 +93,15 @@ int host_symlink(struct vfs_node *parent, const char *name, const char *target,
 {
     int fd = directory_for(parent, name);
 
-    /* No record: user attributes cannot be set on symbolic links. */
     if (fd < 0)
         return fd;
 
     cleanup_acting struct host_acting acting = host_act(parent->fs->vfs, actor);
 
-    return symlinkat(target, fd, name) < 0 ? -errno : 0;
+    if (symlinkat(target, fd, name) < 0)
+        return -errno;
+    record_owner_of_name(parent, fd, name, actor);
+    return 0;
 }
 
 /*
@@ -132,6 +131,7 @@ int host_link(struct vfs_node *node, struct vfs_node *parent, const char *name,
 
     if (linkat(AT_FDCWD, io_fd_path(fd, path), parent_fd, name, AT_SYMLINK_FOLLOW) < 0)
         return -errno;
+    host_owner_name_added(host_fs_of(parent), fd, parent_fd, name);
     return 0;
 }
 
@@ -146,7 +146,11 @@ int host_unlink(struct vfs_node *parent, const char *name, bool directory,
 
     cleanup_acting struct host_acting acting = host_act(parent->fs->vfs, actor);
 
-    return unlinkat(fd, name, directory ? AT_REMOVEDIR : 0) < 0 ? -errno : 0;
+    if (unlinkat(fd, name, directory ? AT_REMOVEDIR : 0) < 0)
+        return -errno;
+    if (!directory)
+        host_owner_name_gone(host_fs_of(parent), fd, name);
+    return 0;
 }
 
 int host_rename(struct vfs_node *old_parent, const char *old_name, struct vfs_node *new_parent,
@@ -165,7 +169,10 @@ int host_rename(struct vfs_node *old_parent, const char *old_name, struct vfs_no
 
     cleanup_acting struct host_acting acting = host_act(old_parent->fs->vfs, actor);
 
-    return syscall(SYS_renameat2, old_fd, old_name, new_fd, new_name, flags) < 0 ? -errno : 0;
+    if (syscall(SYS_renameat2, old_fd, old_name, new_fd, new_name, flags) < 0)
+        return -errno;
+    host_owner_name_moved(host_fs_of(new_parent), old_fd, old_name, new_fd, new_name, flags);
+    return 0;
 }
 
 int host_readdir(struct vfs_node *node, uint64_t from, const struct vfs_actor *actor, vfs_emit emit,
@@ -289,7 +296,7 @@ int host_bind_socket(struct vfs_node *parent, const char *name, mode_t mode, int
     mask = umask(~mode & 0777);
     r = bind_at(parent->fs->vfs, actor, socket_fd, fd, name);
     umask(mask);
-    if (r == 0 && needs_owner(parent))
+    if (r == 0)
         record_owner_of_name(parent, fd, name, actor);
     return r;
 }

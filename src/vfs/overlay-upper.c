@@ -7,8 +7,8 @@
  * followed by " empty" when its set-id bits count only until something is written user.cerebro.rdev
  * "MAJOR:MINOR" of such a device node
  *
- * Symbolic links, FIFOs and sockets cannot carry user.* attributes: setting their owner then does
- * nothing, which is what fakeroot(1) users expect of them as well.
+ * Symbolic links, FIFOs and sockets cannot carry user.* attributes: the directory keeps their
+ * owners (host-owner.c).
  */
 #include "vfs/overlay-internal.h"
 

@@ -79,6 +79,14 @@ def test_identity_as_fake_root(case: str, place: str, work: Path) -> None:
               env=environment(folder), timeout=90))
 
 
+@pytest.mark.parametrize("case", only_if(not NATIVE, [
+    case for case in cases_of("identity") if "owners" in case]))
+def test_owners_as_fake_root(case: str, work: Path) -> None:
+    """On the host itself, where it shows what the user may not do as what was recorded."""
+    judge(run(guest("identity"), case, options=["--uid", "0", "--write", work],
+              env=environment(str(work)), timeout=90))
+
+
 @pytest.mark.parametrize("case", only_if(os.geteuid() == 0, cases_of("identity")))
 def test_identity_as_it_is(case: str) -> None:
     judge(run(guest("identity"), case, env=environment("/tmp"), timeout=90))

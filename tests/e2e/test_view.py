@@ -359,6 +359,21 @@ def test_fake_root_owns_what_it_says(work: Path) -> None:
         assert not path.lstat().st_mode & stat.S_ISUID
 
 
+def test_owners_of_links_are_kept(work: Path) -> None:
+    """Symbolic links and FIFOs carry no attributes: their directory remembers their owners."""
+    upper = work / "upper"
+    upper.mkdir()
+    (work / "d").mkdir()
+    (work / "d/below").symlink_to("x")
+    options = ["--uid", "0", "--overlay", upper]
+    sh(f"cd {work}/d; mkdir e; ln -s x l; mkfifo p; chown -h 5:6 l below; chown 7:8 p; mv l e/m; "
+       "ln -s y l; mv e f; ln -s z gone; chown -h 9:9 gone; rm gone", options=options).ok()
+    got = sh(f"cd {work}/d; stat -c %u:%g f/m p l below; ln -s z gone; stat -c %u:%g gone",
+             options=options).ok()
+    assert got.out == "5:6\n7:8\n0:0\n5:6\n0:0\n", str(got)
+    assert [path for path in upper.rglob("*") if path.is_symlink()], "no link in the layer"
+
+
 def test_other_uid() -> None:
     got = sh("id -u; id -g; touch /tmp/x; stat -c %u:%g /tmp/x",
              options=["--uid", "1234:4321"]).ok()

@@ -77,6 +77,76 @@ static void changing_owners(void)
     owner_is("hard", 14, 15);
 }
 
+/* Links, FIFOs and sockets: on some hosts their owner is not kept with the object itself. */
+static void owners_follow_names(void)
+{
+    need_root();
+    OK(mkdir("dir", 0755));
+    OK(symlink("x", "soft"));
+    OK(symlink("x", "other"));
+    OK(mkfifo("fifo", 0644));
+    OK(lchown("soft", 5, 6));
+    OK(lchown("other", 15, 16));
+    OK(chown("fifo", 7, (gid_t)-1));
+    owner_is("soft", 5, 6);
+    owner_is("fifo", 7, 0);
+    OK(rename("soft", "dir/moved"));
+    owner_is("dir/moved", 5, 6);
+    OK(rename("fifo", "dir/fifo"));
+    owner_is("dir/fifo", 7, 0);
+    OK(symlink("x", "soft"));
+    owner_is("soft", 0, 0);
+    OK(rename("dir", "folder"));
+    owner_is("folder/moved", 5, 6);
+    OK(syscall(SYS_renameat2, AT_FDCWD, "other", AT_FDCWD, "folder/moved", RENAME_EXCHANGE));
+    owner_is("other", 5, 6);
+    owner_is("folder/moved", 15, 16);
+    OK(link("other", "hard"));
+    owner_is("hard", 5, 6);
+    OK(unlink("other"));
+    OK(symlink("y", "other"));
+    owner_is("other", 0, 0);
+    OK(rename("hard", "other"));
+    owner_is("other", 5, 6);
+    OK(rename("soft", "other"));
+    owner_is("other", 0, 0);
+    OK(mkdir("read-only", 0755));
+    OK(symlink("x", "read-only/soft"));
+    guest_write("read-only/file", "x");
+    OK(chmod("read-only/file", 0444));
+    OK(chmod("read-only", 0555));
+    OK(lchown("read-only/soft", 5, 6));
+    owner_is("read-only/soft", 5, 6);
+    OK(chown("read-only/file", 7, 8));
+    owner_is("read-only/file", 7, 8);
+    OK(chown("read-only", 9, 10));
+    owner_is("read-only", 9, 10);
+    for (int i = 0; i < 30; i++)
+        OK(symlink("x", guest_format("folder/a-name-of-some-length-%d", i)));
+    for (int i = 0; i < 30; i++)
+        OK(lchown(guest_format("folder/a-name-of-some-length-%d", i), 1000 + (uid_t)i, 9));
+    for (int i = 0; i < 30; i++)
+        owner_is(guest_format("folder/a-name-of-some-length-%d", i), 1000 + (uid_t)i, 9);
+}
+
+static void makes_link(void)
+{
+    OK(symlink("x", "open/soft"));
+    OK(mkfifo("open/fifo", 0644));
+    owner_is("open/soft", 1234, 1234);
+    owner_is("open/fifo", 1234, 1234);
+}
+
+static void owners_of_makers(void)
+{
+    need_root();
+    OK(mkdir("open", 0777));
+    OK(chmod("open", 0777));
+    guest_as(1234, makes_link);
+    owner_is("open/soft", 1234, 1234);
+    owner_is("open/fifo", 1234, 1234);
+}
+
 static void owner_change_clears_bits(void)
 {
     struct stat stat_buf;
@@ -323,6 +393,8 @@ static void unpacking(void)
 static const struct guest_case cases[] = {
     {"is-root", is_root},
     {"changing-owners", changing_owners},
+    {"owners-follow-names", owners_follow_names},
+    {"owners-of-makers", owners_of_makers},
     {"owner-change-clears-bits", owner_change_clears_bits},
     {"dropping", dropping},
     {"temporarily-somebody-else", temporarily_somebody_else},
