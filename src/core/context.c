@@ -9,6 +9,7 @@
 #include "core/core-internal.h"
 #include "core/kernel.h"
 #include "core/program.h"
+#include "core/sharing.h"
 
 /* Contexts that no process carries any more are dropped once this many have gathered. */
 #define SWEEP_FIRST 256
@@ -116,6 +117,7 @@ int pk_context_adopt(struct pk_request *request, struct pk_context *context)
     }
     request->context = context;
     request->task->process->context_id = context->id;
+    pk_fs_spread(kernel, request->task->process->pid, context);
     return 0;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/io.h"
 #include "core/core-internal.h"
+#include "core/sharing.h"
 
 /* Ids start here, so that neither 0 nor "unlimited" is ever one. */
 #define FIRST_CONTEXT 1
@@ -52,6 +53,7 @@ void pk_kernel_free(struct pk_kernel *kernel)
     pk_tasks_free(kernel);
     pk_contexts_free(kernel);
     map_free(&kernel->programs);
+    pk_fs_groups_free(kernel);
     map_free(&kernel->denials_told);
     free(kernel);
 }

@@ -131,6 +131,7 @@ struct pk_kernel {
     struct map tasks;     /* tid -> struct pk_task */
     struct map processes; /* pid -> struct pk_process */
     struct map contexts;  /* id -> struct pk_context */
+    struct map fs_groups; /* pid -> a group of sharing.h */
     struct map programs;  /* (device, inode) -> struct pk_program, see program.h */
     uint64_t next_context;
     size_t task_sweep_at;                     /* how many tasks may gather before a sweep */

@@ -47,6 +47,13 @@ struct pk_port_ops {
      */
     int (*inject)(struct pk_request *request, const struct pk_injected_call *calls, size_t count,
                   int64_t *ret_values);
+    /*
+     * Lets the caller of clone() make its child with other flags than it asked for; the guest gets
+     * what comes of it, and no other answer, unless it could not be begun. Returns the number of
+     * the child, the errno that clone() failed with, or -ENOENT: the call comes again. For rare
+     * calls only, as above; NULL: not to be had.
+     */
+    int (*clone)(struct pk_request *request, uint64_t flags);
     /* True while the thread still waits for the answer: check before an act that cannot be undone.
      */
     bool (*is_waiting)(struct pk_request *request);

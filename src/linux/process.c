@@ -5,12 +5,15 @@
 #include <errno.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/personality.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "core/sharing.h"
 #include "linux/process-internal.h"
 
 #define CLONE_NEW_ANY                                                                             \
@@ -48,15 +51,43 @@ static struct pk_answer do_pidfd_open(struct pk_request *request)
 
 /*
  * The filter lets threads, forks and vforks pass; what arrives shares the working directory between
- * two processes (CLONE_FS without CLONE_THREAD). The host does share its own, which no guest path
- * is resolved with; the guest's is copied as by fork().
+ * two processes (CLONE_FS without CLONE_THREAD). No guest path is resolved with the host's, so the
+ * child is made without that flag, which the filter lets pass, and joins its parent's group here.
  */
 static struct pk_answer do_clone(struct pk_request *request)
 {
+    int child;
+
     if (request->args[0] & (CLONE_NEW_ANY | CLONE_PTRACE))
         return pk_denied(request, -EPERM, namespace_rule, never, "clone with flags 0x%lx",
                          (unsigned long)request->args[0]);
-    pk_note(request, "working directory copied, not shared");
+    if (request->port->clone == NULL)
+        return pk_error(-ENOSYS);
+    child = request->port->clone(request, request->args[0] & ~(uint64_t)CLONE_FS);
+    if (child > 0 && pk_fs_share(request->kernel, request->task->process->pid, child) == -ENOMEM)
+        pk_note(request, "no memory: %d has a copy of the working directory", child);
+    return pk_value(child);
+}
+
+/* Every thread has a link in it. */
+static bool has_threads(pid_t pid)
+{
+    struct stat stat_buf;
+    char path[32];
+
+    snprintf(path, sizeof(path), "/proc/%d/task", pid);
+    return stat(path, &stat_buf) == 0 && stat_buf.st_nlink > 3;
+}
+
+static struct pk_answer unshare_directory(struct pk_request *request)
+{
+    pid_t pid = request->task->process->pid;
+
+    if (has_threads(pid))
+        return linux_denied_quietly(request, -EPERM,
+                                    "working directory, root and umask are those of a process",
+                                    "unshare(CLONE_FS) in one of several threads");
+    pk_fs_unshare(request->kernel, pid);
     return pk_native();
 }
 
@@ -65,6 +96,8 @@ static struct pk_answer do_unshare(struct pk_request *request)
     if (request->args[0] & (CLONE_NEW_ANY | CLONE_NEWTIME_BIT))
         return pk_denied(request, -EPERM, namespace_rule, never, "unshare of namespaces (0x%lx)",
                          (unsigned long)request->args[0]);
+    if (request->args[0] & CLONE_FS)
+        return unshare_directory(request);
     return pk_native();
 }
 

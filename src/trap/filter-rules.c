@@ -202,7 +202,7 @@ static void emit_execve(const struct filter_emitter *e)
  *                kernel, without its knowledge. Without a tracer it means nothing, so nobody needs
  *                it.
  *   CLONE_FS     between processes: working directory and umask shared by two of them, which the
- *                inherited context id cannot express. Within a process (CLONE_THREAD) it is right.
+ *                process kernel has to know. Within a process (CLONE_THREAD) it is right.
  *   CLONE_PARENT makes a sibling; the process kernel adopts and reaps strangers anyhow, and the
  *                exit signal is that of the caller, SIGCHLD for a child of the process kernel.
  *   CLONE_UNTRACED and CLONE_VM need no care: new tasks are never traced from birth, and a

@@ -230,6 +230,8 @@ static int64_t carry_deferred(struct trap_call *call, struct pk_answer *answer)
 /* Returns what the guest sees. */
 static int64_t carry_out(struct trap_call *call, struct pk_answer *answer)
 {
+    if (call->answered)
+        return answer->value;
     if (call->held)
         return inject_finish(call, answer);
     switch (answer->kind) {

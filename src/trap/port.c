@@ -129,5 +129,6 @@ const struct pk_port_ops trap_port_ops = {
     .get_fd = port_get_fd,
     .add_fd = port_add_fd,
     .inject = inject_calls,
+    .clone = clone_process,
     .is_waiting = port_is_waiting,
 };

@@ -105,6 +105,7 @@ struct trap_call {
     struct trap *trap;
     uint64_t id;
     pid_t tid;
+    bool answered;                /* by clone_process(): nothing is to be sent */
     bool held;                    /* stopped under ptrace by inject(); the notification is gone */
     struct user_regs_struct regs; /* as they were at the stop, when held */
     uint64_t mask;                /* the thread's signal mask, when held */
@@ -216,6 +217,11 @@ int watch_interrupts(const struct trap *trap, int fd);
 
 /* Calls those whose descriptors have something to read. */
 void watch_serve(struct trap *trap);
+
+/* ---- clone.c ---- */
+
+/* pk_port_ops.clone. */
+int clone_process(struct pk_request *request, uint64_t flags);
 
 /* ---- pending.c: execs between their decision and the loader's request ---- */
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -259,10 +260,142 @@ static void clone_that_shares(void)
 
     prepare();
     pid = clone(clone_body, stack + 65536, CLONE_FS | SIGCHLD, NULL);
-    if (pid < 0)
-        guest_skip("clone(CLONE_FS) without CLONE_THREAD is refused");
+    OK(pid);
     guest_join(pid);
     guest_content("file", "two");
+}
+
+/* Both sides change what both have; what either forks has a copy. */
+struct steps {
+    volatile int step;
+};
+
+static void wait_step(struct steps *steps, int step)
+{
+    for (int i = 0; i < 20000 && steps->step < step; i++)
+        guest_sleep_ms(1);
+    CHECK(steps->step >= step);
+}
+
+static void reads_one(void *argument)
+{
+    wait_step(argument, 4);
+    guest_content("file", "two");
+    CHECK_EQ(umask(0), 0117);
+}
+
+static int shares_body(void *argument)
+{
+    struct steps *steps = argument;
+    pid_t copy;
+
+    OK(chdir("two"));
+    umask(0117);
+    copy = guest_fork(reads_one, steps);
+    steps->step = 1;
+    wait_step(steps, 2);
+    guest_content("file", "one");
+    CHECK_EQ(umask(0022), 0124);
+    OK(unshare(CLONE_FS));
+    OK(chdir("../two"));
+    steps->step = 3;
+    guest_join(copy);
+    wait_step(steps, 4);
+    CHECK_TEXT(guest_cwd(), guest_format("%s/two", start));
+    return 0;
+}
+
+static void clone_shares_until_unshared(void)
+{
+    struct steps *steps =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    char *stack = malloc(65536);
+    int pid;
+
+    prepare();
+    pid = (int)OK(clone(shares_body, stack + 65536, CLONE_FS | SIGCHLD, steps));
+    wait_step(steps, 1);
+    guest_content("file", "two");
+    CHECK_EQ(umask(0124), 0117);
+    OK(chdir("../one"));
+    steps->step = 2;
+    wait_step(steps, 3);
+    guest_content("file", "one");
+    CHECK_EQ(umask(0), 0022);
+    OK(chdir(".."));
+    steps->step = 4;
+    guest_join(pid);
+}
+
+/* As programs of before threads used it, and as vfork(). */
+static int moves_and_ends(void *argument)
+{
+    sigset_t blocked;
+
+    sigprocmask(SIG_SETMASK, NULL, &blocked);
+    return chdir(argument) < 0 || sigismember(&blocked, SIGUSR1);
+}
+
+static void clone_forms(void)
+{
+    static const int forms[] = {CLONE_FS, CLONE_FS | CLONE_VM, CLONE_FS | CLONE_FILES,
+                                CLONE_FS | CLONE_VM | CLONE_VFORK,
+                                CLONE_FS | CLONE_UNTRACED | CLONE_PARENT_SETTID};
+    char *stack = malloc(65536);
+    sigset_t some;
+    sigset_t now;
+
+    prepare();
+    sigemptyset(&some);
+    sigaddset(&some, SIGUSR2);
+    sigprocmask(SIG_SETMASK, &some, NULL);
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        pid_t told = 0;
+        int pid;
+
+        OK(chdir(start));
+        pid = (int)OK(clone(moves_and_ends, stack + 65536, forms[i] | SIGCHLD, "two", &told));
+        guest_join(pid);
+        guest_content("file", "two");
+        CHECK_EQ(told, forms[i] & CLONE_PARENT_SETTID ? pid : 0);
+        sigprocmask(SIG_SETMASK, NULL, &now);
+        CHECK(sigismember(&now, SIGUSR2) && !sigismember(&now, SIGUSR1));
+    }
+    FAILS(clone(moves_and_ends, stack + 65536, CLONE_FS | CLONE_SIGHAND | SIGCHLD, "two"), EINVAL);
+    OK(clone(moves_and_ends, stack + 65536, CLONE_FS, "one") > 0 ? 0 : -1); /* no signal */
+    CHECK_EQ(waitpid(-1, NULL, __WALL) > 0, 1);
+    CHECK_TEXT(guest_cwd(), guest_format("%s/two", start));
+}
+
+static volatile sig_atomic_t alarms;
+
+static void count_alarm(int number)
+{
+    (void)number;
+    alarms++;
+}
+
+static void clone_under_signals(void)
+{
+    struct sigaction action = {.sa_handler = count_alarm, .sa_flags = SA_RESTART};
+    struct itimerval often = {{0, 300}, {0, 300}};
+    char *stack = malloc(65536);
+
+    prepare();
+    OK(sigaction(SIGALRM, &action, NULL));
+    OK(setitimer(ITIMER_REAL, &often, NULL));
+    for (int i = 0; i < 200; i++) {
+        int pid = (int)OK(clone(moves_and_ends, stack + 65536, CLONE_FS | SIGCHLD,
+                                i % 2 ? "../one"
+                                : i   ? "../two"
+                                      : "two"));
+
+        guest_join(pid);
+        guest_content("file", i % 2 ? "one" : "two");
+    }
+    OK(setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL));
+    CHECK(alarms > 0);
+    FAILS(waitpid(-1, NULL, __WALL), ECHILD);
 }
 
 static void in_the_jail(void *argument)
@@ -318,6 +451,9 @@ static const struct guest_case cases[] = {
     {"exec-keeps", exec_keeps},
     {"orphans", orphans},
     {"clone-that-shares", clone_that_shares},
+    {"clone-shares-until-unshared", clone_shares_until_unshared},
+    {"clone-forms", clone_forms},
+    {"clone-under-signals", clone_under_signals},
     {"changed-root", changed_root},
 };
 
