@@ -136,8 +136,7 @@ struct pk_answer file_duplicate(struct pk_request *request, int lowest, unsigned
 
     if (r < 0)
         return pk_error(r);
-    if (r == 0 && !unix_is_datagram(ours) &&
-        vfs_watcher_of_fd(request->kernel->vfs, ours) == NULL)
+    if (r == 0 && !unix_is_datagram(ours) && vfs_watcher_of_fd(request->kernel->vfs, ours) == NULL)
         return pk_native();
     for (int number = lowest > base ? lowest : base; number < base + PK_WINDOW_SIZE; number++) {
         cleanup_close int taken = pk_get_fd(request, number);
