@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What was asked and refused: a counter for each command, an audit record and a multicast event for
- * each control operation. Never one log line for each call: lines are limited in rate, and refusals
- * (which anybody can cause) have a limit of their own, so that they cannot push out the records of
- * operations that were carried out.
+ * each control operation. Never one log line for each call: lines are limited in rate, and what was
+ * refused or failed (which anybody can cause) has a limit of its own, so that it cannot push out the
+ * records of operations that were carried out.
  */
 #include "kapi-internal.h"
 
@@ -31,14 +31,27 @@ static bool is_refusal(int status)
 	return status == -EPERM || status == -EACCES;
 }
 
-static bool within_limit(int status)
+static bool limited(struct ratelimit_state *limit)
+{
+	ratelimit_set_flags(limit, RATELIMIT_MSG_ON_RELEASE); /* no "callbacks suppressed" lines */
+	return !__ratelimit(limit);
+}
+
+/* Records for auditing and events. What was refused or failed can be repeated by anybody, quickly. */
+static bool record_limited(int status)
 {
 	static DEFINE_RATELIMIT_STATE(done_limit, HZ, 100);
-	static DEFINE_RATELIMIT_STATE(refused_limit, 5 * HZ, 10);
-	struct ratelimit_state *limit = is_refusal(status) ? &refused_limit : &done_limit;
+	static DEFINE_RATELIMIT_STATE(failed_limit, HZ, 50);
 
-	ratelimit_set_flags(limit, RATELIMIT_MSG_ON_RELEASE); /* no "callbacks suppressed" lines */
-	return __ratelimit(limit);
+	return limited(status ? &failed_limit : &done_limit);
+}
+
+static bool line_limited(int status)
+{
+	static DEFINE_RATELIMIT_STATE(done_limit, 5 * HZ, 10);
+	static DEFINE_RATELIMIT_STATE(failed_limit, 5 * HZ, 5);
+
+	return limited(status ? &failed_limit : &done_limit);
 }
 
 /* A process name is whatever its owner wants; auditing writes such strings in hexadecimal. */
@@ -67,11 +80,12 @@ void kapi_audit(struct kapi_call *call, const struct kapi_command *command, int 
 	atomic64_inc(&calls[call->nr]);
 	if (is_refusal(status))
 		atomic64_inc(&refused[call->nr]);
-	if (!command->control || !within_limit(status))
+	if (!command->control || record_limited(status))
 		return;
 	if (audit_enabled)
 		record_audit(call, status);
-	if (kapi_log_level >= 2 || (kapi_log_level == 1 && !audit_enabled))
+	if ((kapi_log_level >= 2 || (kapi_log_level == 1 && !audit_enabled)) &&
+	    !line_limited(status))
 		record_log(call, status);
 	kapi_genl_event(call, is_refusal(status) ? KAPI_EVENT_REFUSED : KAPI_EVENT_CONTROL, status);
 }

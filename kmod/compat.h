@@ -103,6 +103,16 @@ static inline unsigned long kapi_page_table_pages(void)
 #endif
 }
 
+/* 7.2: the vmalloc area is counted; before, only /proc/meminfo says it */
+static inline u64 kapi_vmalloc_bytes(u64 from_meminfo)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
+	return (u64)global_node_page_state(NR_VMALLOC) << PAGE_SHIFT;
+#else
+	return from_meminfo;
+#endif
+}
+
 /* 5.13: reading the kernel log has an iterator of its own */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 13, 0)
 #define KAPI_LOG_ITERATOR(name) struct kmsg_dump_iter name = {}

@@ -65,14 +65,62 @@ static void fill_word(const char *disk, const char *const *files, char *to, size
 	}
 }
 
-static void fill_names(struct kapi_block_device_info *info)
-{
-	static const char *const models[] = { "device/model", "device/name", NULL };
-	static const char *const serials[] = { "serial", "device/serial", NULL };
+/*
+ * Model and serial number do not change while a disk is there, and reading them costs more than all the
+ * rest, so they are kept for some seconds. A disk is recognised by its address and device number.
+ */
+struct names {
+	const struct device *dev;
+	dev_t number;
+	unsigned long time;
+	bool serial_known; /* read by somebody who may */
+	char model[64];
+	char serial[32];
+};
 
-	fill_word(info->name, models, info->model, sizeof(info->model));
-	if (ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN))
-		fill_word(info->name, serials, info->serial, sizeof(info->serial));
+#define NAMES_LIFETIME (10 * HZ)
+
+static DEFINE_MUTEX(names_lock);
+static struct names names_table[32];
+
+/* The place for a disk, with its model in it. Under names_lock. */
+static struct names *names_get(const struct device *dev, const char *disk)
+{
+	static const char *const files[] = { "device/model", "device/name", NULL };
+	struct names *names = &names_table[dev->devt % ARRAY_SIZE(names_table)];
+
+	if (names->dev == dev && names->number == dev->devt &&
+	    time_before(jiffies, names->time + NAMES_LIFETIME))
+		return names;
+	memset(names, 0, sizeof(*names));
+	names->dev = dev;
+	names->number = dev->devt;
+	names->time = jiffies;
+	fill_word(disk, files, names->model, sizeof(names->model));
+	return names;
+}
+
+static const char *serial_of(struct names *names, const char *disk)
+{
+	static const char *const files[] = { "serial", "device/serial", NULL };
+
+	if (!ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN))
+		return "";
+	if (!names->serial_known)
+		fill_word(disk, files, names->serial, sizeof(names->serial));
+	names->serial_known = true;
+	return names->serial;
+}
+
+static void fill_names(const struct device *dev, struct kapi_block_device_info *info)
+{
+	struct names *names;
+
+	mutex_lock(&names_lock);
+	names = names_get(dev, info->name);
+	strscpy(info->model, names->model, sizeof(info->model));
+	strscpy(info->serial, serial_of(names, info->name), sizeof(info->serial));
+	mutex_unlock(&names_lock);
 }
 
 static void fill_counters(struct gendisk *disk, struct kapi_block_device_info *info)
@@ -96,7 +144,7 @@ int kapi_block_info(struct kapi_call *call, void *data)
 		return -ENODATA;
 	strscpy(info->name, dev_name(dev), sizeof(info->name));
 	fill_counters(dev_to_disk(dev), info);
+	fill_names(dev, info);
 	put_device(dev);
-	fill_names(info);
 	return 0;
 }

@@ -13,8 +13,8 @@
 
 /*
  * Three values have no exported function: the size of swap, the swap cache (5.10) and the vmalloc area.
- * They are read from our own proc mount, at most ten times a second, because printing the whole of
- * meminfo costs twenty times as much as all the others together.
+ * They are read from our own proc mount, at most a hundred times a second, because printing the whole
+ * of meminfo costs twenty times as much as all the others together.
  */
 struct rare_values {
 	u64 swap_total;
@@ -22,7 +22,7 @@ struct rare_values {
 	u64 vmalloc_used;
 };
 
-#define RARE_LIFETIME (HZ / 10)
+#define RARE_LIFETIME (HZ / 100 + 1)
 
 static DEFINE_SPINLOCK(rare_lock);
 static struct rare_values rare;
@@ -125,7 +125,7 @@ int kapi_memory_info(struct kapi_call *call, void *data)
 	info->cached = files - min(files, values.swap_cached + info->buffers);
 	info->swap_total = values.swap_total;
 	info->swap_free = bytes(get_nr_swap_pages());
-	info->vmalloc_used = values.vmalloc_used;
+	info->vmalloc_used = kapi_vmalloc_bytes(values.vmalloc_used);
 	fill_counters(info);
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include "kapi-internal.h"
 
 #include <linux/capability.h>
+#include <linux/kernfs.h>
 #include <linux/kobject.h>
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -81,6 +82,23 @@ static bool add_user(void *context, const char *name)
 	return true;
 }
 
+/*
+ * Whether other modules use this one (and not only open files), without reading a directory. The
+ * directory of its users is only certain to be there while the module cannot be removed, and a module
+ * without users is left alone, so that a removal at the same moment does not fail because of us.
+ */
+static bool has_holders(struct module *mod)
+{
+	bool any = false;
+
+	if (module_refcount(mod) <= 0 || !try_module_get(mod))
+		return false;
+	if (mod->holders_dir && mod->holders_dir->sd)
+		any = READ_ONCE(mod->holders_dir->sd->dir.children.rb_node) != NULL;
+	module_put(mod);
+	return any;
+}
+
 /* The list of users inside struct module is guarded by a mutex that is not exported; sysfs has it. */
 static void fill_users(struct kapi_module_info *info)
 {
@@ -96,6 +114,7 @@ int kapi_module_info(struct kapi_call *call, void *data)
 {
 	struct kapi_module_info *info = data;
 	struct module *mod = module_get_ref(call->index, NULL);
+	bool holders;
 
 	if (!mod)
 		return -ENODATA;
@@ -107,7 +126,9 @@ int kapi_module_info(struct kapi_call *call, void *data)
 	info->used_by_count = max(module_refcount(mod), 0);
 	if (ns_capable_noaudit(&init_user_ns, CAP_SYSLOG)) /* addresses defeat randomisation */
 		info->load_addr = (unsigned long)kapi_module_base(mod);
+	holders = has_holders(mod);
 	module_put_ref(mod);
-	fill_users(info);
+	if (holders)
+		fill_users(info);
 	return 0;
 }

@@ -142,21 +142,43 @@ static void copy_part(char *to, size_t size, const char *from, const char *end)
 	to[length] = '\0';
 }
 
+struct builder {
+	char by[64];
+	char host[64];
+};
+
 /* "Linux version RELEASE (BY@HOST) (COMPILER...) #1 ...": by and host are in the first parentheses. */
-static void fill_builder(struct kapi_kernel_config *config)
+static int read_builder(struct builder *builder)
 {
 	const char *open, *at, *close;
 	char text[256];
+	int got = kapi_tree_read(KAPI_TREE_PROC, "version", text, sizeof(text));
 
-	if (kapi_tree_read(KAPI_TREE_PROC, "version", text, sizeof(text)) < 0)
-		return;
+	if (got < 0)
+		return got;
 	open = strchr(text, '(');
 	at = open ? strchr(open, '@') : NULL;
 	close = at ? strchr(at, ')') : NULL;
 	if (!close)
-		return;
-	copy_part(config->compile_by, sizeof(config->compile_by), open + 1, at);
-	copy_part(config->compile_host, sizeof(config->compile_host), at + 1, close);
+		return -ENODATA;
+	copy_part(builder->by, sizeof(builder->by), open + 1, at);
+	copy_part(builder->host, sizeof(builder->host), at + 1, close);
+	return 0;
+}
+
+/* It does not change while the kernel runs: read once. */
+static void fill_builder(struct kapi_kernel_config *config)
+{
+	static DEFINE_MUTEX(lock);
+	static struct builder builder;
+	static bool known;
+
+	mutex_lock(&lock);
+	if (!known)
+		known = !read_builder(&builder);
+	strscpy(config->compile_by, builder.by, sizeof(config->compile_by));
+	strscpy(config->compile_host, builder.host, sizeof(config->compile_host));
+	mutex_unlock(&lock);
 }
 
 /*

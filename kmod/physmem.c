@@ -206,6 +206,10 @@ int kapi_phys_patch(struct kapi_call *call, void *data)
 	error = check_range(call, request->phys_addr, request->size, &range);
 	if (error)
 		return error;
+	if (request->restore != 0 && request->restore != 1) {
+		kapi_say(call, "restore is 0 or 1");
+		return -EINVAL;
+	}
 	now = kmalloc(KAPI_PHYS_MAX, GFP_KERNEL);
 	if (!now)
 		return -ENOMEM;
