@@ -11,7 +11,6 @@
 #include <linux/audit.h>
 #include <linux/cred.h>
 #include <linux/pid.h>
-#include <linux/ratelimit.h>
 
 static atomic64_t calls[KAPI_NR_END];
 static atomic64_t refused[KAPI_NR_END];
@@ -31,27 +30,21 @@ static bool is_refusal(int status)
 	return status == -EPERM || status == -EACCES;
 }
 
-static bool limited(struct ratelimit_state *limit)
-{
-	ratelimit_set_flags(limit, RATELIMIT_MSG_ON_RELEASE); /* no "callbacks suppressed" lines */
-	return !__ratelimit(limit);
-}
-
 /* Records for auditing and events. What was refused or failed can be repeated by anybody, quickly. */
 static bool record_limited(int status)
 {
-	static DEFINE_RATELIMIT_STATE(done_limit, HZ, 100);
-	static DEFINE_RATELIMIT_STATE(failed_limit, HZ, 50);
+	KAPI_LIMIT(done_limit, HZ, 100);
+	KAPI_LIMIT(failed_limit, HZ, 50);
 
-	return limited(status ? &failed_limit : &done_limit);
+	return !__ratelimit(status ? &failed_limit : &done_limit);
 }
 
 static bool line_limited(int status)
 {
-	static DEFINE_RATELIMIT_STATE(done_limit, 5 * HZ, 10);
-	static DEFINE_RATELIMIT_STATE(failed_limit, 5 * HZ, 5);
+	KAPI_LIMIT(done_limit, 5 * HZ, 10);
+	KAPI_LIMIT(failed_limit, 5 * HZ, 5);
 
-	return limited(status ? &failed_limit : &done_limit);
+	return !__ratelimit(status ? &failed_limit : &done_limit);
 }
 
 /* A process name is whatever its owner wants; auditing writes such strings in hexadecimal. */

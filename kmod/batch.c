@@ -72,7 +72,7 @@ static int answer_entry(struct file *file, struct kapi_batch_entry *entry)
 
 	if (!command || !command->batch || entry->flags)
 		return -EINVAL;
-	data = kvzalloc(_IOC_SIZE(command->code), GFP_KERNEL_ACCOUNT);
+	data = kvzalloc(_IOC_SIZE(command->code), GFP_KERNEL);
 	if (!data)
 		return -ENOMEM;
 	if (command->indexed)

@@ -67,16 +67,6 @@ static inline void kapi_vm_flags_mod(struct vm_area_struct *vma, unsigned long s
 #endif
 }
 
-/* 5.14: the state word was renamed so that nobody reads it by accident */
-static inline bool kapi_task_running(struct task_struct *task)
-{
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 14, 0)
-	return READ_ONCE(task->__state) == TASK_RUNNING;
-#else
-	return READ_ONCE(task->state) == TASK_RUNNING;
-#endif
-}
-
 /* 7.2: whether a process may be looked into moved from its memory to its exec state */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
 #include <linux/sched/exec_state.h>
@@ -165,18 +155,19 @@ static inline struct gendisk *kapi_alloc_disk(void)
 #define kapi_disk_part0(disk) (&(disk)->part0)
 #endif
 
-/* 6.5: no array of mappings; 5.16: a fault can be forbidden, so that only what is there is found */
+/* 5.16: a page can be asked for without making it; 6.5: no array of mappings */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 16, 0)
+#define KAPI_HAS_NOFAULT 1
 static inline long kapi_get_user_page(struct mm_struct *mm, unsigned long address,
 				      struct page **ret_page)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
 	return get_user_pages_remote(mm, address, 1, FOLL_NOFAULT, ret_page, NULL);
-#elif LINUX_VERSION_CODE >= KERNEL_VERSION(5, 16, 0)
-	return get_user_pages_remote(mm, address, 1, FOLL_NOFAULT, ret_page, NULL, NULL);
 #else
-	return get_user_pages_remote(mm, address, 1, 0, ret_page, NULL, NULL);
+	return get_user_pages_remote(mm, address, 1, FOLL_NOFAULT, ret_page, NULL, NULL);
 #endif
 }
+#endif
 
 /* 5.11: a page of memory that was not taken offline; before, only its existence is exported */
 static inline struct page *kapi_online_page(unsigned long pfn)

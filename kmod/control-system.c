@@ -5,7 +5,6 @@
 #include "kapi-internal.h"
 
 #include <linux/cred.h>
-#include <linux/ratelimit.h>
 
 static const char *const level_names[] = {
 	"EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO", "DEBUG",
@@ -48,7 +47,7 @@ static void write_line(int level, const char *message)
 
 int kapi_inject_log(struct kapi_call *call, void *data)
 {
-	static DEFINE_RATELIMIT_STATE(limit, 5 * HZ, 50);
+	KAPI_LIMIT(limit, 5 * HZ, 50);
 	struct kapi_log_injection *request = data;
 	int level;
 
@@ -57,7 +56,6 @@ int kapi_inject_log(struct kapi_call *call, void *data)
 	level = request->level[0] ? find_level(request->level) : LOGLEVEL_INFO;
 	if (level < 0 || !request->message[0])
 		return -EINVAL;
-	ratelimit_set_flags(&limit, RATELIMIT_MSG_ON_RELEASE);
 	if (!__ratelimit(&limit))
 		return -EBUSY;
 	write_line(level, request->message);
@@ -66,10 +64,9 @@ int kapi_inject_log(struct kapi_call *call, void *data)
 
 int kapi_reclaim(struct kapi_call *call, void *data)
 {
-	static DEFINE_RATELIMIT_STATE(limit, 10 * HZ, 1);
+	KAPI_LIMIT(limit, 10 * HZ, 1);
 
 	/* Dropping caches slows the whole machine down: not more than once in ten seconds. */
-	ratelimit_set_flags(&limit, RATELIMIT_MSG_ON_RELEASE);
 	if (!__ratelimit(&limit))
 		return -EBUSY;
 	return kapi_tree_write(KAPI_TREE_PROC, "sys/vm/drop_caches", "3");

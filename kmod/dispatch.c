@@ -171,46 +171,66 @@ static int run_at_cursor(struct kapi_call *call, const struct kapi_command *comm
 	return status;
 }
 
-/*
- * Copies the structure in once, runs, copies it out once. There is no second look at user memory that
- * a second thread could change in between.
- */
-static long run_command(struct file *file, const struct kapi_command *command, unsigned int code,
-			void __user *arg)
+/* Most structures fit on the stack, which saves more time than many commands take. */
+#define SMALL_SIZE 512
+
+static void *data_get(u64 *small, size_t size)
 {
-	struct kapi_call call = { .file = file, .nr = _IOC_NR(code) };
+	return size <= SMALL_SIZE ? memset(small, 0, size) : kvzalloc(size, GFP_KERNEL);
+}
+
+static void data_put(u64 *small, void *data)
+{
+	if (data != small)
+		kvfree(data);
+}
+
+static int run_copied(struct kapi_call *call, const struct kapi_command *command,
+		      unsigned int code, void *data, void __user *arg)
+{
 	size_t size = _IOC_SIZE(code);
-	void *data = NULL;
 	int status;
 
-	if (size) {
-		data = kvzalloc(size, GFP_KERNEL_ACCOUNT);
-		if (!data)
-			return -ENOMEM;
-	}
-	if ((_IOC_DIR(code) & _IOC_WRITE) && copy_from_user(data, arg, size)) {
-		kvfree(data);
+	if ((_IOC_DIR(code) & _IOC_WRITE) && copy_from_user(data, arg, size))
 		return -EFAULT;
-	}
 	if (command->indexed)
-		status = run_at_cursor(&call, command, data);
+		status = run_at_cursor(call, command, data);
 	else
-		status = kapi_run(&call, command, data);
+		status = kapi_run(call, command, data);
 	if (command->status) /* the result is in the structure, which goes back even for _IOW */
 		status = 0;
 	if (!status && size && copy_to_user(arg, data, size))
 		status = -EFAULT;
-	kvfree(data);
+	return status;
+}
+
+/*
+ * Copies the structure in once, runs, copies it out once. There is no second look at user memory that
+ * a second thread could change in between.
+ */
+static noinline long run_command(struct file *file, const struct kapi_command *command,
+				 unsigned int code, void __user *arg)
+{
+	struct kapi_call call = { .file = file, .nr = _IOC_NR(code) };
+	u64 small[SMALL_SIZE / sizeof(u64)];
+	void *data = data_get(small, _IOC_SIZE(code));
+	long status;
+
+	if (!data)
+		return -ENOMEM;
+	status = run_copied(&call, command, code, data, arg);
+	data_put(small, data);
 	return status;
 }
 
 /* The twins: struct { u32 index, reserved; record }, in which every record has the same place. */
-static long run_command_at(struct file *file, const struct kapi_command *command,
-			   unsigned int code, void __user *arg)
+static noinline long run_command_at(struct file *file, const struct kapi_command *command,
+				    unsigned int code, void __user *arg)
 {
 	struct kapi_call call = { .file = file, .nr = _IOC_NR(code) };
 	const size_t head = offsetof(struct kapi_module_info_at, info);
 	size_t size = _IOC_SIZE(command->code);
+	u64 small[SMALL_SIZE / sizeof(u64)];
 	u32 request[2];
 	void *data;
 	int status;
@@ -219,14 +239,14 @@ static long run_command_at(struct file *file, const struct kapi_command *command
 		return -EFAULT;
 	if (request[1])
 		return -EINVAL;
-	data = kvzalloc(size, GFP_KERNEL_ACCOUNT);
+	data = data_get(small, size);
 	if (!data)
 		return -ENOMEM;
 	call.index = request[0];
 	status = kapi_run(&call, command, data);
 	if (!status && copy_to_user(arg + head, data, size))
 		status = -EFAULT;
-	kvfree(data);
+	data_put(small, data);
 	return status;
 }
 

@@ -7,7 +7,6 @@
  */
 #include "kapi-internal.h"
 
-#include <linux/ratelimit.h>
 #include <linux/umh.h>
 
 /* A status as wait(2) knows it is not an errno. */
@@ -32,11 +31,10 @@ static int wait_status_to_errno(struct kapi_call *call, const char *program, int
 
 int kapi_helper_run(struct kapi_call *call, char **argv)
 {
-	static DEFINE_RATELIMIT_STATE(limit, HZ, 20);
+	KAPI_LIMIT(limit, HZ, 20);
 	static char *envp[] = { "HOME=/", "PATH=/sbin:/usr/sbin:/bin:/usr/bin", NULL };
 	int status;
 
-	ratelimit_set_flags(&limit, RATELIMIT_MSG_ON_RELEASE);
 	if (!__ratelimit(&limit)) {
 		kapi_say(call, "more than 20 in a second");
 		return -EBUSY;

@@ -8,7 +8,6 @@
 #include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/sched/loadavg.h>
-#include <linux/sched/signal.h>
 #include <linux/utsname.h>
 
 #include <asm/processor.h>
@@ -105,30 +104,64 @@ int kapi_kernel_cmd(struct kapi_call *call, void *data)
 
 /* ----------------------------------------------------------------------------------- command 9 */
 
-/* The kernel's own counters of threads are not exported; the list of tasks is walked under RCU. */
-static void count_tasks(struct kapi_loadavg_info *info)
-{
-	struct task_struct *process, *thread;
+/*
+ * The kernel's own counters of threads are not exported, and counting the list of all threads takes
+ * longer the more there are; /proc/loadavg has them. Remembered for at most two ticks of a hundredth.
+ */
+struct task_counts {
+	unsigned long long running;
+	unsigned long long total;
+};
 
-	rcu_read_lock();
-	for_each_process_thread(process, thread) {
-		info->total_tasks++;
-		if (kapi_task_running(thread))
-			info->running_tasks++;
+#define COUNTS_LIFETIME (HZ / 100 + 1)
+
+static int read_counts(struct task_counts *counts)
+{
+	char text[96];
+	int got = kapi_tree_read(KAPI_TREE_PROC, "loadavg", text, sizeof(text));
+
+	if (got < 0)
+		return got;
+	if (sscanf(text, "%*s %*s %*s %llu/%llu", &counts->running, &counts->total) != 2)
+		return -EIO;
+	return 0;
+}
+
+static int task_counts(struct task_counts *ret_counts)
+{
+	static DEFINE_MUTEX(lock);
+	static struct task_counts counts;
+	static unsigned long until;
+	static bool known;
+	int error = 0;
+
+	mutex_lock(&lock);
+	if (!known || !time_before(jiffies, until)) {
+		error = read_counts(&counts);
+		known = !error;
+		until = jiffies + COUNTS_LIFETIME;
 	}
-	rcu_read_unlock();
+	*ret_counts = counts;
+	mutex_unlock(&lock);
+	return error;
 }
 
 int kapi_loadavg_info(struct kapi_call *call, void *data)
 {
 	struct kapi_loadavg_info *info = data;
 	const int shift = SI_LOAD_SHIFT - FSHIFT;
+	struct task_counts counts;
+	int error;
 
+	error = task_counts(&counts);
+	if (error)
+		return error;
 	info->load1 = avenrun[0] << shift;
 	info->load5 = avenrun[1] << shift;
 	info->load15 = avenrun[2] << shift;
+	info->running_tasks = counts.running;
+	info->total_tasks = counts.total;
 	info->last_pid = idr_get_cursor(&task_active_pid_ns(current)->idr) - 1;
-	count_tasks(info);
 	return 0;
 }
 

@@ -17,6 +17,7 @@
 #include <linux/kernel.h>
 #include <linux/mutex.h>
 #include <linux/pid_namespace.h>
+#include <linux/ratelimit.h>
 #include <linux/sched.h>
 #include <linux/security.h>
 #include <linux/string.h>
@@ -41,6 +42,13 @@
  */
 #define kapi_terminate(array) ((array)[sizeof(array) - 1] = '\0')
 
+/*
+ * A limit of rate that does not write "callbacks suppressed" lines. Use: if (!__ratelimit(&name)).
+ */
+#define KAPI_LIMIT(name, interval, burst)                                                          \
+	static struct ratelimit_state name =                                                       \
+		RATELIMIT_STATE_INIT_FLAGS(name, interval, burst, RATELIMIT_MSG_ON_RELEASE)
+
 struct kapi_user;
 
 /* One open file of the device. */
@@ -56,6 +64,8 @@ struct kapi_call {
 	struct file *file;
 	unsigned int nr;
 	u32 index;	      /* record wanted from an indexed command */
+	u32 next_index;	      /* with next_place: where the record after the last one given is found, */
+	u32 next_place;	      /* so that a batch does not begin each search at the start */
 	char *text;	      /* where words for the caller go, or NULL */
 	size_t text_size;
 	struct pid *target;   /* process acted upon, referenced, for the audit record; or NULL */

@@ -13,21 +13,72 @@
 
 #include <asm/pgtable.h>
 
-static int user_address(struct mm_struct *mm, u64 address, u64 *ret_physical)
+/* What lookup_address() returns is an entry of the table of that level. */
+static int entry_to_physical(pte_t *pte, unsigned int level, u64 address, u64 *ret_physical)
+{
+	pte_t entry = READ_ONCE(*pte);
+	u64 pfn;
+
+	if (!pte_present(entry))
+		return -EFAULT;
+	switch (level) {
+	case PG_LEVEL_4K:
+		pfn = pte_pfn(entry);
+		break;
+	case PG_LEVEL_2M:
+		pfn = pmd_pfn(__pmd(pte_val(entry)));
+		break;
+	case PG_LEVEL_1G:
+		pfn = pud_pfn(__pud(pte_val(entry)));
+		break;
+	default:
+		return -EFAULT;
+	}
+	*ret_physical = (pfn << PAGE_SHIFT) + (address & (page_level_size(level) - 1));
+	return 0;
+}
+
+/*
+ * Only what is there: asking does not bring a page in. Under the lock of the address space; the page is
+ * held while its address is taken.
+ */
+#ifdef KAPI_HAS_NOFAULT
+static int user_entry(struct mm_struct *mm, u64 address, u64 *ret_physical)
 {
 	struct page *page;
-	long got;
+	long got = kapi_get_user_page(mm, address, &page);
+
+	if (got != 1)
+		return -EFAULT;
+	*ret_physical = page_to_phys(page) + offset_in_page(address);
+	put_page(page);
+	return 0;
+}
+#else
+/* The tables below a mapping stay while the lock is held; only a number is read from them. */
+static int user_entry(struct mm_struct *mm, u64 address, u64 *ret_physical)
+{
+	struct vm_area_struct *vma = find_vma(mm, address);
+	unsigned int level;
+	pte_t *pte;
+
+	if (!vma || vma->vm_start > address || (vma->vm_flags & (VM_IO | VM_PFNMAP)))
+		return -EFAULT;
+	pte = lookup_address_in_mm(mm, address, &level);
+	return pte ? entry_to_physical(pte, level, address, ret_physical) : -EFAULT;
+}
+#endif
+
+static int user_address(struct mm_struct *mm, u64 address, u64 *ret_physical)
+{
+	int error;
 
 	if (address >= TASK_SIZE_MAX)
 		return -EINVAL;
 	mmap_read_lock(mm);
-	got = kapi_get_user_page(mm, address, &page);
+	error = user_entry(mm, address, ret_physical);
 	mmap_read_unlock(mm);
-	if (got != 1)
-		return got < 0 ? got : -EFAULT;
-	*ret_physical = page_to_phys(page) + offset_in_page(address);
-	put_page(page);
-	return 0;
+	return error;
 }
 
 static int process_address(struct kapi_call *call, pid_t nr, u64 address, u64 *ret_physical)
@@ -53,28 +104,6 @@ static int process_address(struct kapi_call *call, pid_t nr, u64 address, u64 *r
 	return error;
 }
 
-/* What lookup_address() returns is an entry of the table of that level. */
-static int entry_to_physical(pte_t *pte, unsigned int level, u64 address, u64 *ret_physical)
-{
-	u64 pfn;
-
-	switch (level) {
-	case PG_LEVEL_4K:
-		pfn = pte_pfn(*pte);
-		break;
-	case PG_LEVEL_2M:
-		pfn = pmd_pfn(*(pmd_t *)pte);
-		break;
-	case PG_LEVEL_1G:
-		pfn = pud_pfn(*(pud_t *)pte);
-		break;
-	default:
-		return -EFAULT;
-	}
-	*ret_physical = (pfn << PAGE_SHIFT) + (address & (page_level_size(level) - 1));
-	return 0;
-}
-
 /*
  * The direct map is arithmetic; the vmalloc area is looked up level by level, which finds large pages
  * too and does not complain about a hole. Nothing else is translated.
@@ -94,9 +123,7 @@ static int kernel_address(u64 address, u64 *ret_physical)
 	if (!is_vmalloc_addr(pointer) && (address < MODULES_VADDR || address >= MODULES_END))
 		return -EFAULT;
 	pte = lookup_address(address, &level);
-	if (!pte || !pte_present(*pte))
-		return -EFAULT;
-	return entry_to_physical(pte, level, address, ret_physical);
+	return pte ? entry_to_physical(pte, level, address, ret_physical) : -EFAULT;
 }
 
 int kapi_translate(struct kapi_call *call, void *data)
