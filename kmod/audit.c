@@ -2,8 +2,8 @@
 /*
  * What was asked and refused: a counter for each command, an audit record and a multicast event for
  * each control operation. Never one log line for each call: lines are limited in rate, and what was
- * refused or failed (which anybody can cause) has a limit of its own, so that it cannot push out the
- * records of operations that were carried out.
+ * refused or failed (which anybody can cause) has a limit of its own, so that it cannot push out
+ * the records of operations that were carried out.
  */
 #include "kapi-internal.h"
 
@@ -30,7 +30,7 @@ static bool is_refusal(int status)
 	return status == -EPERM || status == -EACCES;
 }
 
-/* Records for auditing and events. What was refused or failed can be repeated by anybody, quickly. */
+/* Records for auditing and events. What failed can be repeated by anybody, quickly. */
 static bool record_limited(int status)
 {
 	KAPI_LIMIT(done_limit, HZ, 100);
@@ -53,12 +53,12 @@ static void record_audit(struct kapi_call *call, int status)
 	char comm[TASK_COMM_LEN];
 
 	get_task_comm(comm, current);
-	audit_log(audit_context(), GFP_KERNEL, AUDIT_KERNEL,
-		  "op=kapi command=%u pid=%d uid=%u auid=%u ses=%u comm=%*phN target=%d status=%d res=%d",
-		  call->nr, task_tgid_nr(current), from_kuid(&init_user_ns, current_uid()),
-		  from_kuid(&init_user_ns, audit_get_loginuid(current)),
-		  audit_get_sessionid(current), (int)strnlen(comm, sizeof(comm)), comm,
-		  pid_nr(call->target), status, !status);
+	audit_log(
+		audit_context(), GFP_KERNEL, AUDIT_KERNEL,
+		"op=kapi command=%u pid=%d uid=%u auid=%u ses=%u comm=%*phN target=%d status=%d res=%d",
+		call->nr, task_tgid_nr(current), from_kuid(&init_user_ns, current_uid()),
+		from_kuid(&init_user_ns, audit_get_loginuid(current)), audit_get_sessionid(current),
+		(int)strnlen(comm, sizeof(comm)), comm, pid_nr(call->target), status, !status);
 }
 
 static void record_log(struct kapi_call *call, int status)

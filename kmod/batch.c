@@ -83,8 +83,7 @@ static int answer_entry(struct file *file, struct kapi_batch_entry *entry)
 	return status;
 }
 
-static int answer_all(struct file *file, struct kapi_batch *batch,
-		      struct kapi_batch_entry *entries)
+static int answer_all(struct file *file, struct kapi_batch *batch, struct kapi_batch_entry *entries)
 {
 	u32 i;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Commands 18, 19 (modules) and 21, 22 (mounts): checks what the caller sent and builds the argument
- * list. Nothing that could be read as an option, and no control character, gets through.
+ * Commands 18, 19 (modules) and 21, 22 (mounts): checks what the caller sent and builds the
+ * argument list. Nothing that could be read as an option, and no control character, gets through.
  */
 #include "kapi-internal.h"
 
@@ -60,7 +60,7 @@ static int check_path(struct kapi_call *call, const char *name, unsigned int fla
 
 /* ------------------------------------------------------------------------------------- modules */
 
-/* Splits NAME=VALUE words in place behind argv[used]; returns the number of arguments or an errno. */
+/* Splits NAME=VALUE words in place behind argv[used]. Returns the new `used` or an errno. */
 static int split_parameters(struct kapi_call *call, char *text, char **argv, int used, int end)
 {
 	char *word;
@@ -166,8 +166,10 @@ int kapi_mount(struct kapi_call *call, void *data)
 {
 	struct kapi_fs_control *request = data;
 	char *options = request->options[0] ? request->options : "defaults";
+	/* clang-format off */
 	char *argv[] = { "/bin/mount", "-n", "-t", request->type, "-o", options,
 			 "--", request->device, request->path, NULL };
+	/* clang-format on */
 	int error;
 
 	error = check_mount(call, request);

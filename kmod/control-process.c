@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Commands 15 to 17 (signals) and 25 (affinity). Targets are found in the caller's pid namespace and
- * held by reference from the check to the deed, so that a number that is reused in between does not
- * hit another process.
+ * Commands 15 to 17 (signals) and 25 (affinity). Targets are found in the caller's pid namespace
+ * and held by reference from the check to the deed, so that a number that is reused in between does
+ * not hit another process.
  */
 #include "kapi-internal.h"
 

@@ -30,9 +30,9 @@ static int find_level(const char *name)
 }
 
 /*
- * The line says who wrote it, and every byte that is not printable is written as an escape: a newline
- * cannot forge a line of somebody else. Levels above WARNING reach every console and are kept for the
- * kernel, unless allow_dangerous is set.
+ * The line says who wrote it, and every byte that is not printable is written as an escape: a
+ * newline cannot forge a line of somebody else. Levels above WARNING reach every console and are
+ * kept for the kernel, unless allow_dangerous is set.
  */
 static void write_line(int level, const char *message)
 {

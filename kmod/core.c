@@ -29,17 +29,29 @@ MODULE_PARM_DESC(allow_phys_write,
 
 bool kapi_shared_buffer;
 module_param_named(shared_buffer, kapi_shared_buffer, bool, 0444);
-MODULE_PARM_DESC(shared_buffer,
-		 "one 16 KiB buffer for all who open the device, instead of one each (default: off)");
+MODULE_PARM_DESC(
+	shared_buffer,
+	"one 16 KiB buffer for all who open the device, instead of one each (default: off)");
 
 unsigned int kapi_log_level = 1;
 module_param_named(log_level, kapi_log_level, uint, 0444);
-MODULE_PARM_DESC(log_level,
-		 "kernel log lines, rate limited: 0 none, 1 control operations while auditing is off, 2 always (default: 1)");
+MODULE_PARM_DESC(
+	log_level,
+	"kernel log lines, rate limited: 0 none, 1 control operations while auditing is off, 2 always (default: 1)");
 
 unsigned int kapi_max_opens = 64;
 module_param_named(max_opens, kapi_max_opens, uint, 0444);
 MODULE_PARM_DESC(max_opens, "open files of the device for each user, 0: no limit (default: 64)");
+
+/* Lockdown is never taken back. Asking again would write a line to the log each time. */
+static bool locked_down(void)
+{
+	static bool locked;
+
+	if (!READ_ONCE(locked) && security_locked_down(LOCKDOWN_DEV_MEM))
+		WRITE_ONCE(locked, true);
+	return READ_ONCE(locked);
+}
 
 u32 kapi_features(void)
 {
@@ -57,7 +69,7 @@ u32 kapi_features(void)
 		features |= KAPI_FEATURE_NETLINK;
 	if (kapi_genl_registered())
 		features |= KAPI_FEATURE_GENL;
-	if (security_locked_down(LOCKDOWN_DEV_MEM))
+	if (locked_down())
 		features |= KAPI_FEATURE_LOCKDOWN;
 	return features;
 }
@@ -112,12 +124,14 @@ static void __exit kapi_exit(void)
 	kapi_genl_exit();
 	kapi_block_exit();
 	kapi_tree_exit();
+	kapi_helper_exit();
 }
 
 module_init(kapi_init);
 module_exit(kapi_exit);
 
 MODULE_AUTHOR("Cerebro authors");
-MODULE_DESCRIPTION("Kernel API Exporter: system information and control through /dev/" KAPI_DEVICE_NAME);
+MODULE_DESCRIPTION(
+	"Kernel API Exporter: system information and control through /dev/" KAPI_DEVICE_NAME);
 MODULE_LICENSE("GPL");
 MODULE_VERSION(KAPI_MODULE_VERSION);

@@ -80,8 +80,8 @@ static void user_put(struct kapi_user *user)
 
 /*
  * Zeroed, physically contiguous, split into single pages, so that a page which is still pinned by
- * someone when the file is closed stays alive on its own count. Freed with the function that belongs
- * to it. Charged to the caller's memory cgroup.
+ * someone when the file is closed stays alive on its own count. Freed with the function that
+ * belongs to it. Charged to the caller's memory cgroup.
  */
 static char *buffer_alloc(gfp_t gfp)
 {
@@ -161,8 +161,8 @@ static loff_t device_llseek(struct file *file, loff_t offset, int whence)
 
 /*
  * Maps the buffer. vm_map_pages() takes the offset into account and refuses whatever would reach
- * beyond the last page. Cached (it is ordinary memory), never executable, not in core dumps, and not
- * inherited by mremap() into something larger. Only shared: a private copy shares nothing.
+ * beyond the last page. Cached (it is ordinary memory), never executable, not in core dumps, and
+ * not inherited by mremap() into something larger. Only shared: a private copy shares nothing.
  */
 static int device_mmap(struct file *file, struct vm_area_struct *vma)
 {

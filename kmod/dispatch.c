@@ -11,6 +11,7 @@
 
 /* ------------------------------------------------------------------------------------- gates */
 
+/* clang-format off */
 #define CAPABILITY(cap) .capability = cap, .capability_name = #cap
 #define CONTROL	  .parameter = { "allow_control" }, .allowed = { &kapi_allow_control }
 #define DANGEROUS .parameter = { "allow_dangerous" }, .allowed = { &kapi_allow_dangerous }
@@ -92,6 +93,7 @@ static const struct kapi_command commands[KAPI_IOC_MAXNR + 1] = {
 	[29] = OPERATION(KAPI_VIRT_TO_PHYS, kapi_translate, &gate_translate, kapi_virt_to_phys),
 	[30] = OPERATION(KAPI_PATCH_MEMORY, kapi_phys_patch, &gate_phys_write, kapi_mem_patch),
 };
+/* clang-format on */
 
 const struct kapi_command *kapi_command(unsigned int nr)
 {
@@ -185,8 +187,8 @@ static void data_put(u64 *small, void *data)
 		kvfree(data);
 }
 
-static int run_copied(struct kapi_call *call, const struct kapi_command *command,
-		      unsigned int code, void *data, void __user *arg)
+static int run_copied(struct kapi_call *call, const struct kapi_command *command, unsigned int code,
+		      void *data, void __user *arg)
 {
 	size_t size = _IOC_SIZE(code);
 	int status;
@@ -205,8 +207,8 @@ static int run_copied(struct kapi_call *call, const struct kapi_command *command
 }
 
 /*
- * Copies the structure in once, runs, copies it out once. There is no second look at user memory that
- * a second thread could change in between.
+ * Copies the structure in once, runs, copies it out once. There is no second look at user memory
+ * that a second thread could change in between.
  */
 static noinline long run_command(struct file *file, const struct kapi_command *command,
 				 unsigned int code, void __user *arg)
@@ -302,7 +304,8 @@ long kapi_ioctl(struct file *file, unsigned int code, unsigned long arg)
 	command = kapi_command(_IOC_NR(code));
 	if (!command)
 		return -ENOTTY;
-	/* Direction and size must be exactly those of the table: no caller chooses how much is copied. */
+	/* Direction and size must be exactly those of the table: no caller chooses how much is
+	 * copied. */
 	if (code == command->code)
 		return run_command(file, command, code, user);
 	if (command->code_at && code == command->code_at)

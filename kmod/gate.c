@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Who may: the conditions of a command, checked for each call and for the thread that makes it. A
- * descriptor that was passed on or leaked gives its holder nothing: for the commands that matter the
- * opener must have been privileged AND the caller must be.
+ * descriptor that was passed on or leaked gives its holder nothing: for the commands that matter
+ * the opener must have been privileged AND the caller must be.
  */
 #include "kapi-internal.h"
 
@@ -18,7 +18,8 @@ static int check_parameters(struct kapi_call *call, const struct kapi_gate *gate
 	for (i = 0; i < ARRAY_SIZE(gate->allowed); i++) {
 		if (!gate->allowed[i] || *gate->allowed[i])
 			continue;
-		kapi_say(call, "switched off: the module was not loaded with %s=1", gate->parameter[i]);
+		kapi_say(call, "switched off: the module was not loaded with %s=1",
+			 gate->parameter[i]);
 		return -EPERM;
 	}
 	return 0;
@@ -54,8 +55,8 @@ static bool in_init_mounts(void)
 }
 
 /*
- * Returns 0, -EPERM or -EACCES, with words for the caller. The order is: what the caller lacks first,
- * so that someone without rights learns nothing about how the module was loaded.
+ * Returns 0, -EPERM or -EACCES, with words for the caller. The order is: what the caller lacks
+ * first, so that someone without rights learns nothing about how the module was loaded.
  */
 int kapi_gate_check(struct kapi_call *call, const struct kapi_gate *gate)
 {

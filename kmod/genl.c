@@ -15,11 +15,11 @@ static u32 event_mask = KAPI_EVENT_ALL;
 
 /* Where the group cannot be restricted, anybody may listen; then events do not say who did it. */
 #ifdef GENL_MCAST_CAP_NET_ADMIN
-#define GROUP_FLAGS	.flags = GENL_MCAST_CAP_NET_ADMIN
-#define EVENTS_SAY_WHO	true
+#define GROUP_FLAGS    .flags = GENL_MCAST_CAP_NET_ADMIN
+#define EVENTS_SAY_WHO true
 #else
-#define GROUP_FLAGS	.flags = 0
-#define EVENTS_SAY_WHO	false
+#define GROUP_FLAGS    .flags = 0
+#define EVENTS_SAY_WHO false
 #endif
 
 static const struct genl_multicast_group groups[] = {

@@ -66,8 +66,9 @@ static void fill_word(const char *disk, const char *const *files, char *to, size
 }
 
 /*
- * Model and serial number do not change while a disk is there, and reading them costs more than all the
- * rest, so they are kept for some seconds. A disk is recognised by its address and device number.
+ * Model and serial number do not change while a disk is there, and reading them costs more than all
+ * the rest, so they are kept for some seconds. A disk is recognised by its address and device
+ * number.
  */
 struct names {
 	const struct device *dev;

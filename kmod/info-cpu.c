@@ -22,8 +22,8 @@ static u64 idle_time(int cpu, const u64 *stat, int what)
 	u64 usec = -1ULL;
 
 	if (KAPI_IDLE_FROM_TICK && cpu_online(cpu))
-		usec = what == CPUTIME_IDLE ? get_cpu_idle_time_us(cpu, NULL) :
-					      get_cpu_iowait_time_us(cpu, NULL);
+		usec = what == CPUTIME_IDLE ? get_cpu_idle_time_us(cpu, NULL)
+					    : get_cpu_iowait_time_us(cpu, NULL);
 	return usec == -1ULL ? stat[what] : usec * NSEC_PER_USEC;
 }
 

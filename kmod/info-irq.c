@@ -71,8 +71,9 @@ static void fill(struct irq_desc *desc, unsigned int irq, struct kapi_interrupt_
 }
 
 /*
- * One beyond the highest interrupt in use. There may be thousands of free numbers above it, and each
- * costs a look-up; so it is remembered for two ticks of a hundredth of a second. Under rcu_read_lock().
+ * One beyond the highest interrupt in use. There may be thousands of free numbers above it, and
+ * each costs a look-up; so it is remembered for two ticks of a hundredth of a second. Under
+ * rcu_read_lock().
  */
 static unsigned int used_end(void)
 {

@@ -14,13 +14,13 @@ static const char *const levels[] = {
 };
 
 static const char *const facilities[] = {
-	"kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news",
-	"uucp", "cron", "authpriv", "ftp",
+	"kern", "user", "mail", "daemon", "auth",     "syslog",
+	"lpr",	"news", "uucp", "cron",	  "authpriv", "ftp",
 };
 
 /*
- * The index-th record that is still held. Records are numbered without gaps, so after the oldest one
- * is known the wanted one is reached in one step.
+ * The index-th record that is still held. Records are numbered without gaps, so after the oldest
+ * one is known the wanted one is reached in one step.
  */
 static int read_line(u32 index, char *line, size_t size, size_t *ret_length)
 {
@@ -54,7 +54,8 @@ static char *parse_priority(char *line, struct kapi_kernel_log *log)
 	return line + used;
 }
 
-/* "[   12.345678] ", absent with printk.time=0; then perhaps "[   T1] ", which says who wrote it. */
+/* "[   12.345678] ", absent with printk.time=0; then perhaps "[   T1] ", which says who wrote it.
+ */
 static char *parse_time(char *line, struct kapi_kernel_log *log)
 {
 	unsigned long seconds, micros;

@@ -12,9 +12,9 @@
 #include <linux/vmstat.h>
 
 /*
- * Three values have no exported function: the size of swap, the swap cache (5.10) and the vmalloc area.
- * They are read from our own proc mount, at most a hundred times a second, because printing the whole
- * of meminfo costs twenty times as much as all the others together.
+ * Three values have no exported function: the size of swap, the swap cache (5.10) and the vmalloc
+ * area. They are read from our own proc mount, at most a hundred times a second, because printing
+ * the whole of meminfo costs twenty times as much as all the others together.
  */
 struct rare_values {
 	u64 swap_total;

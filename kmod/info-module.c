@@ -78,14 +78,16 @@ static bool add_user(void *context, const char *name)
 
 	if (used + 1 + strlen(name) >= sizeof(info->used_by))
 		return false;
-	scnprintf(info->used_by + used, sizeof(info->used_by) - used, "%s%s", used ? "," : "", name);
+	scnprintf(info->used_by + used, sizeof(info->used_by) - used, "%s%s", used ? "," : "",
+		  name);
 	return true;
 }
 
 /*
  * Whether other modules use this one (and not only open files), without reading a directory. The
- * directory of its users is only certain to be there while the module cannot be removed, and a module
- * without users is left alone, so that a removal at the same moment does not fail because of us.
+ * directory of its users is only certain to be there while the module cannot be removed, and a
+ * module without users is left alone, so that a removal at the same moment does not fail because of
+ * us.
  */
 static bool has_holders(struct module *mod)
 {
@@ -99,7 +101,8 @@ static bool has_holders(struct module *mod)
 	return any;
 }
 
-/* The list of users inside struct module is guarded by a mutex that is not exported; sysfs has it. */
+/* The list of users inside struct module is guarded by a mutex that is not exported; sysfs has it.
+ */
 static void fill_users(struct kapi_module_info *info)
 {
 	char *path = kasprintf(GFP_KERNEL, "module/%s/holders", info->name);

@@ -106,7 +106,8 @@ int kapi_kernel_cmd(struct kapi_call *call, void *data)
 
 /*
  * The kernel's own counters of threads are not exported, and counting the list of all threads takes
- * longer the more there are; /proc/loadavg has them. Remembered for at most two ticks of a hundredth.
+ * longer the more there are; /proc/loadavg has them. Remembered for at most two ticks of a
+ * hundredth.
  */
 struct task_counts {
 	unsigned long long running;
@@ -180,7 +181,8 @@ struct builder {
 	char host[64];
 };
 
-/* "Linux version RELEASE (BY@HOST) (COMPILER...) #1 ...": by and host are in the first parentheses. */
+/* "Linux version RELEASE (BY@HOST) (COMPILER...) #1 ...": by and host are in the first parentheses.
+ */
 static int read_builder(struct builder *builder)
 {
 	const char *open, *at, *close;

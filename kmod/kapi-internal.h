@@ -3,10 +3,10 @@
  * The inside of the module kernel_driver: what its files share. The interface to user space is
  * cerebro/kapi.h.
  *
- * How a call runs: device.c receives it, dispatch.c finds the command, copies the structure in once,
- * asks gate.c whether the caller may, runs the handler, records it (audit.c) and copies the structure
- * out once. Handlers therefore never touch user memory and never decide who may call them, except
- * where the answer depends on the target (process, network namespace).
+ * How a call runs: device.c receives it, dispatch.c finds the command, copies the structure in
+ * once, asks gate.c whether the caller may, runs the handler, records it (audit.c) and copies the
+ * structure out once. Handlers therefore never touch user memory and never decide who may call
+ * them, except where the answer depends on the target (process, network namespace).
  */
 #ifndef KAPI_INTERNAL_H
 #define KAPI_INTERNAL_H
@@ -45,8 +45,8 @@
 /*
  * A limit of rate that does not write "callbacks suppressed" lines. Use: if (!__ratelimit(&name)).
  */
-#define KAPI_LIMIT(name, interval, burst)                                                          \
-	static struct ratelimit_state name =                                                       \
+#define KAPI_LIMIT(name, interval, burst)    \
+	static struct ratelimit_state name = \
 		RATELIMIT_STATE_INIT_FLAGS(name, interval, burst, RATELIMIT_MSG_ON_RELEASE)
 
 struct kapi_user;
@@ -63,12 +63,12 @@ struct kapi_open {
 struct kapi_call {
 	struct file *file;
 	unsigned int nr;
-	u32 index;	      /* record wanted from an indexed command */
-	u32 next_index;	      /* with next_place: where the record after the last one given is found, */
-	u32 next_place;	      /* so that a batch does not begin each search at the start */
-	char *text;	      /* where words for the caller go, or NULL */
+	u32 index;	/* record wanted from an indexed command */
+	u32 next_index; /* with next_place: where the record after the last one given is found, */
+	u32 next_place; /* so that a batch does not begin each search at the start */
+	char *text;	/* where words for the caller go, or NULL */
 	size_t text_size;
-	struct pid *target;   /* process acted upon, referenced, for the audit record; or NULL */
+	struct pid *target; /* process acted upon, referenced, for the audit record; or NULL */
 };
 
 /* The conditions under which a command may run at all. Checked at each call, for the caller. */
@@ -77,7 +77,7 @@ struct kapi_gate {
 	const bool *allowed[2];
 	int capability; /* in the initial user namespace, or KAPI_CAP_OF_TARGET */
 	const char *capability_name;
-	bool opener;	/* whoever opened the descriptor must have had the capability too */
+	bool opener;	  /* whoever opened the descriptor must have had the capability too */
 	bool init_mounts; /* caller must be in the initial mount namespace */
 	enum lockdown_reason lockdown; /* LOCKDOWN_NONE: does not matter */
 };
@@ -94,8 +94,8 @@ struct kapi_command {
 	unsigned int code_at; /* twin with an explicit record number, or 0 */
 	kapi_handler run;
 	const struct kapi_gate *gate; /* NULL: anybody who could open the device */
-	u16 status;		      /* offset of the status member, 0: the result is the ioctl's */
-	u16 text;		      /* offset and size of the message member, or 0 */
+	u16 status; /* offset of the status member, 0: the result is the ioctl's */
+	u16 text;   /* offset and size of the message member, or 0 */
 	u16 text_size;
 	bool indexed;
 	bool batch;   /* may be asked for by KAPI_BATCH */
@@ -134,8 +134,8 @@ int kapi_batch(struct file *file, void __user *arg, size_t size);
 int kapi_process_list(void __user *arg, size_t size);
 
 /*
- * process.c. A view says which processes a caller may know about; it holds no references, so it must
- * not outlive the call.
+ * process.c. A view says which processes a caller may know about; it holds no references, so it
+ * must not outlive the call.
  */
 struct kapi_view {
 	struct pid_namespace *ns;
@@ -164,8 +164,8 @@ int kapi_tree_word(enum kapi_tree tree, const char *path, char *buffer, size_t s
 int kapi_tree_number(enum kapi_tree tree, const char *path, long *ret_value);
 int kapi_tree_write(enum kapi_tree tree, const char *path, const char *text);
 /* Calls `each` for every entry but . and .. until it returns false. */
-int kapi_tree_list(enum kapi_tree tree, const char *path, bool (*each)(void *context, const char *name),
-		   void *context);
+int kapi_tree_list(enum kapi_tree tree, const char *path,
+		   bool (*each)(void *context, const char *name), void *context);
 
 /* info-*.c */
 int kapi_memory_info(struct kapi_call *call, void *data);
@@ -201,6 +201,7 @@ int kapi_panic(struct kapi_call *call, void *data);
 
 /* helper.c: programs of the initial namespaces that do what no exported function can. */
 int kapi_helper_run(struct kapi_call *call, char **argv);
+void kapi_helper_exit(void);
 
 /* info-module.c: 0 and the number of its users, or -ENOENT */
 int kapi_module_users(const char *name);

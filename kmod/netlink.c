@@ -3,8 +3,8 @@
  * Netlink family 31, for clients of the first version: any text is answered by a greeting. It does
  * nothing else. What goes wrong with such a handler elsewhere, and why it cannot here:
  *
- *  - The answer goes to NETLINK_CB(skb).portid, the socket that really sent the message, never to the
- *    nlmsg_pid that the message claims: no spoofing of a third socket.
+ *  - The answer goes to NETLINK_CB(skb).portid, the socket that really sent the message, never to
+ * the nlmsg_pid that the message claims: no spoofing of a third socket.
  *  - Port 0 is the kernel itself. Answering to it would call this handler again, without end.
  *  - All lengths are checked against what really arrived, and nothing of the text is used.
  *  - Answers are limited in rate.
@@ -34,8 +34,7 @@ static bool is_message(const struct sk_buff *skb)
 	const struct nlmsghdr *header = nlmsg_hdr(skb);
 
 	return skb->len >= NLMSG_HDRLEN && header->nlmsg_len >= NLMSG_HDRLEN &&
-	       header->nlmsg_len <= skb->len &&
-	       nlmsg_len(header) <= KAPI_NETLINK_TEXT_MAX;
+	       header->nlmsg_len <= skb->len && nlmsg_len(header) <= KAPI_NETLINK_TEXT_MAX;
 }
 
 static void greet(struct sock *socket, u32 portid, const struct nlmsghdr *request)
@@ -53,7 +52,8 @@ static void greet(struct sock *socket, u32 portid, const struct nlmsghdr *reques
 		return;
 	}
 	memcpy(nlmsg_data(header), greeting, length);
-	nlmsg_unicast(socket, skb, portid); /* consumes skb; a receiver that does not read is no error */
+	nlmsg_unicast(socket, skb,
+		      portid); /* consumes skb; a receiver that does not read is no error */
 }
 
 /* Runs in the context of the sender. Type 0 is not dropped here, as netlink_rcv_skb() would. */

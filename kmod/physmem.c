@@ -92,8 +92,8 @@ static int read_range(const struct phys_range *range, char *to)
 }
 
 /*
- * Writes through a mapping of its own, because the direct map of a page may be read-only. The caller
- * has read the whole range before, so what the kernel had unmapped stays closed.
+ * Writes through a mapping of its own, because the direct map of a page may be read-only. The
+ * caller has read the whole range before, so what the kernel had unmapped stays closed.
  */
 static int write_piece(u64 address, const char *from, size_t size)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * All processes in one call. The walk goes by process number, as /proc does, and holds a reference to
- * one process at a time: a number that was reported is not reported again, and a process that lives
- * through the whole walk is not missed.
+ * All processes in one call. The walk goes by process number, as /proc does, and holds a reference
+ * to one process at a time: a number that was reported is not reported again, and a process that
+ * lives through the whole walk is not missed.
  */
 #include "kapi-internal.h"
 

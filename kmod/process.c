@@ -59,9 +59,9 @@ static bool dumpable(struct task_struct *task)
 }
 
 /*
- * Whether the caller could look into the process: the rule of ptrace_may_access() for reading, which
- * is not exported. Security modules are not asked (their hook is not exported either), so what is
- * shown under this rule is kept to what /proc shows to the owner.
+ * Whether the caller could look into the process: the rule of ptrace_may_access() for reading,
+ * which is not exported. Security modules are not asked (their hook is not exported either), so
+ * what is shown under this rule is kept to what /proc shows to the owner.
  */
 bool kapi_may_inspect(struct task_struct *task)
 {
@@ -79,8 +79,9 @@ bool kapi_may_inspect(struct task_struct *task)
 }
 
 /*
- * Whether /proc, as the caller sees it, hides processes (mount option hidepid). Where the caller has no
- * proc of its own pid namespace at /proc it is treated as hiding: it must not gain by covering /proc.
+ * Whether /proc, as the caller sees it, hides processes (mount option hidepid). Where the caller
+ * has no proc of its own pid namespace at /proc it is treated as hiding: it must not gain by
+ * covering /proc.
  */
 static bool proc_hides(struct pid_namespace *ns)
 {
@@ -115,8 +116,8 @@ bool kapi_view_has(const struct kapi_view *view, struct task_struct *task)
 /* ---------------------------------------------------------------------------------------- data */
 
 /*
- * Locks the signal handlers of a process that may be exiting. task->sighand is only stable under its
- * own lock, so it is looked at again once the lock is held.
+ * Locks the signal handlers of a process that may be exiting. task->sighand is only stable under
+ * its own lock, so it is looked at again once the lock is held.
  */
 static struct sighand_struct *lock_sighand(struct task_struct *task, unsigned long *ret_flags)
 {
@@ -229,8 +230,9 @@ static void fill_memory(struct task_struct *task, struct kapi_process_record *re
 	if (mm && !(task->flags & PF_KTHREAD)) {
 		record->vsize = (u64)mm->total_vm << PAGE_SHIFT;
 		record->rss = (u64)get_mm_rss(mm) << PAGE_SHIFT;
-		record->shared = (u64)(get_mm_counter(mm, MM_FILEPAGES) +
-				       get_mm_counter(mm, MM_SHMEMPAGES)) << PAGE_SHIFT;
+		record->shared =
+			(u64)(get_mm_counter(mm, MM_FILEPAGES) + get_mm_counter(mm, MM_SHMEMPAGES))
+			<< PAGE_SHIFT;
 		record->valid |= KAPI_PROCESS_HAS_MEMORY;
 	}
 	task_unlock(task);

@@ -39,8 +39,8 @@ static int entry_to_physical(pte_t *pte, unsigned int level, u64 address, u64 *r
 }
 
 /*
- * Only what is there: asking does not bring a page in. Under the lock of the address space; the page is
- * held while its address is taken.
+ * Only what is there: asking does not bring a page in. Under the lock of the address space; the
+ * page is held while its address is taken.
  */
 #ifdef KAPI_HAS_NOFAULT
 static int user_entry(struct mm_struct *mm, u64 address, u64 *ret_physical)
@@ -105,8 +105,8 @@ static int process_address(struct kapi_call *call, pid_t nr, u64 address, u64 *r
 }
 
 /*
- * The direct map is arithmetic; the vmalloc area is looked up level by level, which finds large pages
- * too and does not complain about a hole. Nothing else is translated.
+ * The direct map is arithmetic; the vmalloc area is looked up level by level, which finds large
+ * pages too and does not complain about a hole. Nothing else is translated.
  */
 static int kernel_address(u64 address, u64 *ret_physical)
 {

@@ -458,10 +458,11 @@ struct kapi_process_list {
     __u32 flags;          /* in: KAPI_LIST_*; out: KAPI_LIST_TRUNCATED is set or clear */
     __aligned_u64 buffer; /* user address of the records */
     __aligned_u64 length; /* in: bytes at buffer; out: bytes written */
-    __u32 record_size; /* in: distance of two records, 32 to 4096; out: bytes that have a meaning */
-    __u32 cursor;      /* in: 0 for the first call, then what came back; out: where to go on */
-    __u32 count;       /* out: records written by this call */
-    __u32 remaining;   /* out: with KAPI_LIST_TRUNCATED, processes not yet reported (a snapshot) */
+    /* In: distance of two records, 32 to 4096, divisible by 8; out: bytes that have a meaning. */
+    __u32 record_size;
+    __u32 cursor;    /* in: 0 for the first call, then what came back; out: where to go on */
+    __u32 count;     /* out: records written by this call */
+    __u32 remaining; /* out: with KAPI_LIST_TRUNCATED, processes not yet reported (a snapshot) */
     __aligned_u64 time_ns; /* out: CLOCK_BOOTTIME at the start of the walk */
 };
 
