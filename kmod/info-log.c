@@ -54,8 +54,7 @@ static char *parse_priority(char *line, struct kapi_kernel_log *log)
 	return line + used;
 }
 
-/* "[   12.345678] ", absent with printk.time=0; then perhaps "[   T1] ", which says who wrote it.
- */
+/* "[   12.345678] ", absent with printk.time=0; then perhaps "[   T1] ": who wrote it. */
 static char *parse_time(char *line, struct kapi_kernel_log *log)
 {
 	unsigned long seconds, micros;

@@ -101,8 +101,7 @@ static bool has_holders(struct module *mod)
 	return any;
 }
 
-/* The list of users inside struct module is guarded by a mutex that is not exported; sysfs has it.
- */
+/* The list of users in struct module is under a mutex that is not exported: sysfs. */
 static void fill_users(struct kapi_module_info *info)
 {
 	char *path = kasprintf(GFP_KERNEL, "module/%s/holders", info->name);

@@ -181,8 +181,7 @@ struct builder {
 	char host[64];
 };
 
-/* "Linux version RELEASE (BY@HOST) (COMPILER...) #1 ...": by and host are in the first parentheses.
- */
+/* "Linux version RELEASE (BY@HOST) (COMPILER...) #1 ...": the first parentheses. */
 static int read_builder(struct builder *builder)
 {
 	const char *open, *at, *close;
