@@ -66,13 +66,16 @@ static const struct subject subjects[] = {
 };
 
 static const struct subject lists[] = {
-    {"7 modules", 7, {"/proc/modules"}, NULL},
-    {"8 interrupts", 8, {"/proc/interrupts"}, NULL},
+    {"7 modules", KAPI_GET_KERNEL_MODULE_AT, {"/proc/modules"}, NULL},
+    {"8 interrupts", KAPI_GET_INTERRUPT_AT, {"/proc/interrupts"}, NULL},
     {"11 PCI devices",
-     11,
+     KAPI_GET_PCI_DEVICE_AT,
      {"vendor", "device", "class", "revision", "resource", "irq"},
      "/sys/bus/pci/devices"},
-    {"12 block devices", 12, {"size", "stat", "queue/nr_requests"}, "/sys/block"},
+    {"12 block devices",
+     KAPI_GET_BLOCK_DEVICE_AT,
+     {"size", "stat", "queue/nr_requests"},
+     "/sys/block"},
 };
 
 static void call_single(const void *what)
@@ -85,10 +88,20 @@ static void call_single(const void *what)
           subject->command == KAPI_GET_PROCESS_INFO ? (void *)&process : buffer);
 }
 
+/* The first record, by its number. */
+static void call_first(const void *what)
+{
+    const struct subject *subject = what;
+
+    memset(buffer, 0, 8);
+    ioctl(device, subject->command, buffer);
+}
+
+/* All records in one call. */
 static void call_batch(const void *what)
 {
     const struct subject *subject = what;
-    struct kapi_batch_entry entry = {.command = (uint32_t)subject->command,
+    struct kapi_batch_entry entry = {.command = _IOC_NR(subject->command),
                                      .buffer = (uintptr_t)buffer,
                                      .length = sizeof(buffer)};
     struct kapi_batch batch = {.size = sizeof(batch),
@@ -126,26 +139,31 @@ static void read_files(const void *what)
             read_whole(subject->paths[i]);
 }
 
-static int measure(const struct subject *subject, void (*call)(const void *))
+/* Whether it costs more than a part of reading the files. */
+static int measure(const struct subject *subject, const char *what, void (*call)(const void *),
+                   int part)
 {
     double ours = best(call, subject, CALLS), proc = best(read_files, subject, CALLS);
 
-    row("latency", "%s\t%.1f us\t%.1f us\t%.1f times faster%s", subject->name, ours / 1000,
-        proc / 1000, proc / ours, ours * RATIO > proc ? ", TOO SLOW" : "");
-    return ours * RATIO > proc;
+    row("latency", "%s%s\t%.1f us\t%.1f us\t%.1f times faster%s", subject->name, what, ours / 1000,
+        proc / 1000, proc / ours, ours * part > proc ? ", TOO SLOW" : "");
+    return ours * part > proc;
 }
 
+/* A call answers for one record; a batch answers for all, and must not be dearer than the file at
+ * least. */
 static void each_command_costs_a_quarter(enum way way)
 {
     int slow = 0;
 
     device = device_open();
     for (size_t i = 0; i < ARRAY_LENGTH(subjects); i++)
-        slow += measure(&subjects[i], call_single);
-    for (size_t i = 0; i < ARRAY_LENGTH(lists); i++)
-        slow += measure(&lists[i], call_batch);
-    check(slow == 0,
-          "%d commands cost more than a quarter of reading the same, see the table latency", slow);
+        slow += measure(&subjects[i], "", call_single, RATIO);
+    for (size_t i = 0; i < ARRAY_LENGTH(lists); i++) {
+        slow += measure(&lists[i], ", one", call_first, RATIO);
+        slow += measure(&lists[i], ", all in a batch", call_batch, 1);
+    }
+    check(slow == 0, "%d commands are too slow, see the table latency", slow);
 }
 
 /* ---- many processes ---- */

@@ -66,7 +66,7 @@ static void unload_with_open_sockets(enum way way)
     int fd = netlink_open(KAPI_NETLINK_FAMILY, &port), group = 0,
         genl = netlink_open(NETLINK_GENERIC, NULL);
     netlink_greet(fd, port, answer, sizeof(answer));
-    genl_resolve(genl, &group);
+    check(genl_resolve(genl, &group) > 0, "no family kapi");
     setsockopt(genl, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group));
     int r = unload_patiently();
     check(r == 0 || r == -EAGAIN || r == -EBUSY, "%s", strerror(-r));

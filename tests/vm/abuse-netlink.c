@@ -61,8 +61,12 @@ int netlink_greet(int fd, uint32_t claimed_port, char *answer, size_t size)
     if (!has_answer(fd, 2000))
         return -ETIMEDOUT;
     ssize_t length = recv(fd, &message, sizeof(message), 0);
-    check(length >= NLMSG_HDRLEN && (size_t)length == message.head.nlmsg_len,
+    check(length >= NLMSG_HDRLEN && message.head.nlmsg_len >= NLMSG_HDRLEN &&
+              (size_t)length == NLMSG_ALIGN(message.head.nlmsg_len),
           "answer of %zd bytes says %u", length, message.head.nlmsg_len);
+    for (size_t i = message.head.nlmsg_len; i < (size_t)length; i++)
+        check(((char *)&message)[i] == 0, "padding is not cleared");
+    length = message.head.nlmsg_len;
     check(length <= 1024, "an answer of %zd bytes", length);
     snprintf(answer, size, "%.*s", (int)(length - NLMSG_HDRLEN), message.text);
     return (int)length - NLMSG_HDRLEN;

@@ -10,7 +10,6 @@ mkdir -p /dev/pts /dev/shm
 stty -F /dev/ttyS1 raw -echo
 ip link set lo up
 echo 1 >/proc/sys/kernel/unprivileged_userns_clone 2>/dev/null
-echo 0 >/proc/sys/kernel/printk_devkmsg 2>/dev/null
 echo on >/proc/sys/kernel/printk_devkmsg
 modules=/lib/modules/$(uname -r)
 mkdir -p "$modules"

@@ -17,7 +17,7 @@ from .mirror import Unavailable
 QEMU = "qemu-system-x86_64"
 # Console on the first line, results on the second: kernel messages never get between them. A busy host makes
 # the guest look stuck, so the kernel's own stall detectors wait longer than usual.
-COMMAND_LINE = ("console=ttyS0 rdinit=/init panic=-1 audit=1 tsc=reliable clocksource=tsc watchdog_thresh=60 "
+COMMAND_LINE = ("console=ttyS0 rdinit=/init panic=-1 secretmem.enable=1 tsc=reliable clocksource=tsc watchdog_thresh=60 "
                 "rcupdate.rcu_cpu_stall_timeout=120 random.trust_cpu=on loglevel=7")
 PR_SET_PDEATHSIG = 1
 DISK_BYTES = 32 << 20
