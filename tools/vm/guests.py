@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .image import Tree
 from .kernels import BuildFailed
-from .mirror import Package, Suite, Unavailable, host_codename, locked, unpack
+from .mirror import Package, Suite, Unavailable, host_codename, locked, run, unpack
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SUITE = ROOT / "tests/vm"
@@ -20,7 +20,7 @@ APPLETS = ("sh", "mount", "umount", "insmod", "rmmod", "modprobe", "depmod", "ls
            "chown", "chmod", "id", "dmesg", "sed", "head", "setsid", "env", "kill", "ln", "rm", "echo", "tail", "mknod")
 # What a client needs not: the tests of Python itself and what has libraries of its own.
 PYTHON_WITHOUT = ("test", "tests", "idlelib", "tkinter", "asyncio", "ensurepip", "lib2to3", "distutils", "turtledemo",
-                  "unittest", "pydoc_data", "sqlite3", "multiprocessing", "xml", "wsgiref", "__pycache__", "concurrent",
+                  "unittest", "pydoc_data", "sqlite3", "multiprocessing", "xml", "wsgiref", "concurrent",
                   "config-3", "xmlrpc", "email", "http", "curses", "dbm", "msilib", "pydoc.py", "turtle.py")
 PYTHON_LIBRARIES = ("libc6", "libexpat1", "zlib1g", "libffi8", "libuuid1", "libgcc-s1", "libcrypt1")
 
@@ -54,6 +54,7 @@ def obtain_parts(cache: Path) -> Parts:
         number = python.name.removeprefix("python").removesuffix("-minimal")
         names = [python.name, f"libpython{number}-minimal", f"libpython{number}-stdlib", *PYTHON_LIBRARIES]
         unpack_packages(suite, [package.name for package in suite.show(names)], home)
+        compile_library(home, number)
     found = [path for path in (box / "bin/busybox", box / "usr/bin/busybox") if path.exists()]
     return Parts(found[0], home, number)
 
@@ -61,6 +62,20 @@ def obtain_parts(cache: Path) -> Parts:
 def unpack_packages(suite: Suite, names: list[str], target: Path) -> None:
     if not target.exists():
         unpack(suite.download(names), target)
+
+
+def compile_library(home: Path, number: str) -> None:
+    """Compiled once here, with the guest's own Python: in a guest it would be done at each start of a client."""
+    done = home / "compiled"
+    if done.exists():
+        return
+    linker = next(home.glob("**/ld-linux-x86-64.so.2"))
+    libraries = ":".join(str(home / name) for name in ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"))
+    # Unchecked: the files of an initramfs have no time to compare with.
+    run([str(linker), "--library-path", libraries, str(home / f"usr/bin/python{number}"), "-E", "-s", "-S", "-m", "compileall",
+         "-q", "--invalidation-mode", "unchecked-hash", "-s", str(home), "-p", "/", "-x", "/(test|lib2to3|idlelib)/",
+         str(home / f"usr/lib/python{number}")], env={"PYTHONHOME": str(home / "usr"), "PATH": "/usr/bin:/bin"})
+    done.touch()
 
 
 def newest_python(suite: Suite) -> Package:
@@ -101,18 +116,18 @@ def suite_image(parts: Parts, modules: list[Path], program: Path, words: str, ta
     return finished(tree, modules, target)
 
 
-def client_image(parts: Parts, modules: list[Path], clients: list[Path], target: Path) -> Path:
+def client_image(parts: Parts, modules: list[Path], python: Path, clients: list[Path], target: Path) -> Path:
     """The guest of Python clients: our own, and any that is given, unmodified."""
     tree = base_tree(parts)
     add_python(tree, parts)
     for path in sorted((SUITE / "client").glob("*.py")):
         tree.file(f"client/{path.name}", path)
-    package = ROOT / "python"
+    package = python
     if package.exists():
         tree.copy(package, "python", skip=("__pycache__", "tests", "build"))
     for number, path in enumerate(clients):
         tree.file(f"given/{number}-{path.name}", path)
-    tree.text("suite", f"#!/bin/sh\ncd /tmp\nexport HOME=/root PATH=/bin PYTHONDONTWRITEBYTECODE=1\n"
+    tree.text("suite", f"#!/bin/sh\ncd /tmp\nexport HOME=/root PATH=/bin\n"
                        f"exec {parts.interpreter} -u /client/run.py\n", 0o755)
     return finished(tree, modules, target)
 
