@@ -4,13 +4,13 @@ TEST_BUILD ?= build-test
 PREFIX     ?= /usr/local
 MESON      ?= meson
 
-.PHONY: all deps demo test bench fuzz check format install clean help
+.PHONY: all deps demo test test-vm test-kasan bench fuzz check format install clean help
 
 all: $(BUILD)/build.ninja ## build everything
 	@ninja -C $(BUILD)
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 deps: ## install the Debian packages that building and testing need
 	@tools/install-deps build
@@ -28,7 +28,16 @@ demo: all ## build, then run bash, python and gcc under a process kernel
 
 test: deps ## install what tests need, build, run all tests
 	@tools/install-deps test
+	@tools/install-deps vm || true # without them that step is skipped
 	@tools/run-tests
+
+test-vm: ## the kernel module on four real kernels, in virtual machines
+	@tools/install-deps vm
+	@tools/test-vm $(VM_ARGS)
+
+test-kasan: ## the same on a kernel with KASAN, lockdep and kmemleak, built from Debian's source
+	@tools/install-deps kasan
+	@tools/test-vm kasan --suite abuse $(VM_ARGS)
 
 bench: all ## compare with native, bwrap, proot and runsc
 	@tools/install-deps bench

@@ -156,6 +156,8 @@ static void each_command_costs_a_quarter(enum way way)
 {
     int slow = 0;
 
+    if (options.slow > 1)
+        skip("times mean nothing with sanitizers");
     device = device_open();
     for (size_t i = 0; i < ARRAY_LENGTH(subjects); i++)
         slow += measure(&subjects[i], "", call_single, RATIO);
@@ -198,6 +200,8 @@ static void read_all(const void *unused)
 
 static void process_list_costs_a_tenth(enum way way)
 {
+    if (options.slow > 1)
+        skip("times mean nothing with sanitizers");
     for (int i = 0; i < PROCESSES; i++)
         sleeper();
     usleep(200000);

@@ -30,13 +30,13 @@ struct report {
 static struct report *report;
 static unsigned int line_number;
 static const char *only; /* a part of the names of the tests that are wanted */
-struct options options = {.fuzz_seconds = 10, .seed = 1};
+struct options options = {.fuzz_seconds = 10, .seed = 1, .slow = 1};
 int leaked_fd = -1;
 
 static const struct test *const groups[] = {
-    access_tests,   information_tests, record_tests,  batch_tests, list_tests,
-    buffer_tests,   string_tests,      netlink_tests, genl_tests,  control_tests,
-    physical_tests, process_tests,     latency_tests, fuzz_tests,  load_tests,
+    access_tests,  information_tests, record_tests, batch_tests,   list_tests,     buffer_tests,
+    string_tests,  netlink_tests,     genl_tests,   control_tests, physical_tests, process_tests,
+    latency_tests, fuzz_tests,        load_tests,   fault_tests,
 };
 
 /* ---- inside a test ---- */
@@ -189,7 +189,7 @@ static const char *wait_for(pid_t pid, unsigned int seconds, int *ret_status)
 static void run_test(const struct test *test, enum way way, const char *way_name)
 {
     int status = 0;
-    unsigned int seconds = test->seconds ? test->seconds : USUAL_SECONDS;
+    unsigned int seconds = (test->seconds ? test->seconds : USUAL_SECONDS) * options.slow;
 
     if (only && !strstr(test->name, only))
         return;
@@ -294,6 +294,8 @@ int main(int argc, char **argv)
             options.fuzz_seconds = (unsigned int)strtoul(argv[i + 1], NULL, 10);
         else if (strcmp(argv[i], "--seed") == 0)
             options.seed = strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--slow") == 0)
+            options.slow = (unsigned int)strtoul(argv[i + 1], NULL, 10);
         else if (strcmp(argv[i], "--only") == 0)
             only = argv[i + 1];
     }

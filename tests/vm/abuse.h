@@ -44,7 +44,7 @@ struct test {
 
 extern const struct test access_tests[], buffer_tests[], string_tests[], netlink_tests[], genl_tests[],
     control_tests[], physical_tests[], process_tests[], information_tests[], record_tests[], batch_tests[],
-    list_tests[], latency_tests[], load_tests[], fuzz_tests[];
+    list_tests[], latency_tests[], load_tests[], fuzz_tests[], fault_tests[];
 
 /* ---- abuse-main.c: results. All of them may be used in children of a test too. ---- */
 
@@ -60,6 +60,7 @@ void row(const char *table, const char *format, ...) __attribute__((format(print
 struct options {
     unsigned int fuzz_seconds;
     unsigned long seed;
+    unsigned int slow; /* so many times slower than usual is this kernel; more than 1: it has sanitizers */
 };
 extern struct options options;
 

@@ -6,13 +6,12 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from .mirror import Suite, Unavailable, locked, run, unpack
+from .mirror import Suite, Unavailable, locked, run, scratch, unpack
 
 FLAVOUR = "cloud-amd64"
 BUILD_SECONDS = 300
@@ -63,17 +62,8 @@ class Kernel:
     version: str    # of the package
     root: Path      # where its packages are unpacked
     origin: str     # the suite
-
-    @property
-    def image(self) -> Path:
-        for name in (f"boot/vmlinuz-{self.release}", f"usr/lib/modules/{self.release}/vmlinuz"):
-            if (self.root / name).exists():
-                return self.root / name
-        raise Unavailable(f"no kernel image in the packages of {self.release}")
-
-    @property
-    def headers(self) -> Path:
-        return self.root / f"usr/src/linux-headers-{self.release}"
+    image: Path
+    headers: Path   # what modules are built with
 
     @property
     def warns(self) -> bool:
@@ -147,7 +137,15 @@ def obtain(cache: Path, line: Line, tell: Callable[[str], None] = print) -> Kern
             repair_tools(cache, candidate.suite.name, made, home)
             made.rename(home)
         remove_older(cache, line, home)
-    return Kernel(line.name, candidate.release, candidate.version, home, candidate.suite.name)
+    return Kernel(line.name, candidate.release, candidate.version, home, candidate.suite.name,
+                  image_of(home, candidate.release), home / f"usr/src/linux-headers-{candidate.release}")
+
+
+def image_of(home: Path, release: str) -> Path:
+    for name in (f"boot/vmlinuz-{release}", f"usr/lib/modules/{release}/vmlinuz"):
+        if (home / name).exists():
+            return home / name
+    raise Unavailable(f"no kernel image in the packages of {release}")
 
 
 def forget_modules(root: Path) -> None:
@@ -248,10 +246,10 @@ def build_module(kernel: Kernel, source: Path, target: Path, include: Path) -> l
     A copy, since make writes beside the sources and several kernels are built at once. `include` is the folder of
     the installed headers, which the module finds beside its own.
     """
-    with tempfile.TemporaryDirectory(prefix="cerebro-test-kmod-", dir="/var/tmp") as scratch:
-        folder = Path(scratch) / source.name
+    with scratch("kmod") as name:
+        folder = Path(name) / source.name
         shutil.copytree(source, folder, symlinks=False, ignore=shutil.ignore_patterns("*.ko", "*.o", ".*.cmd"))
-        shutil.copytree(include, Path(scratch) / "include")
+        shutil.copytree(include, Path(name) / "include")
         log = run_make(kernel, folder)
         found = sorted(folder.rglob("*.ko"))
         if not found:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from .mirror import Unavailable
+from .mirror import Unavailable, scratch
 
 QEMU = "qemu-system-x86_64"
 # Console on the first line, results on the second: kernel messages never get between them. A busy host makes
@@ -43,7 +41,6 @@ class Machine:
     memory: str = "512M"
     processors: int = 2
     options: str = ""        # more words for the kernel's command line
-    running: set[int] = field(default_factory=set)
 
     def argv(self, folder: Path) -> list[str]:
         return [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35",
@@ -58,8 +55,8 @@ class Machine:
         """Boots, waits for the guest to switch itself off, leaves nothing behind."""
         if not shutil.which(QEMU):
             raise Unavailable(f"{QEMU} is not installed (tools/install-deps vm)")
-        with tempfile.TemporaryDirectory(prefix="cerebro-test-vm-", dir="/var/tmp") as scratch:
-            folder = Path(scratch)
+        with scratch("machine") as name:
+            folder = Path(name)
             with open(folder / "disk", "wb") as disk:
                 disk.truncate(DISK_BYTES)
             start = time.monotonic()
@@ -85,7 +82,6 @@ class Machine:
 
 def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    os.nice(0)
 
 
 def read(path: Path) -> str:

@@ -7,9 +7,11 @@ addresses and the keyring are those of the host's own apt sources, whatever they
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +54,11 @@ def run(argv: list[str], timeout: float = APT_SECONDS, cwd: Path | None = None,
         words = (done.stderr.strip() or done.stdout.strip()).splitlines()
         raise Unavailable(f"{argv[0]}: {words[-1] if words else f'status {done.returncode}'}")
     return done.stdout
+
+
+def scratch(what: str) -> tempfile.TemporaryDirectory:
+    """A folder that goes with the `with` statement; below TMPDIR, so that whoever started us can remove all of it."""
+    return tempfile.TemporaryDirectory(prefix=f"cerebro-test-{what}-", dir=os.environ.get("TMPDIR") or "/var/tmp")
 
 
 @contextmanager
