@@ -207,9 +207,10 @@ static void nothing_leaks(enum way way)
 }
 
 const struct test fault_tests[] = {
-    {"allocations-of-commands-fail", allocations_of_commands_fail, WAY_ROOT, 200},
-    {"allocations-of-opening-fail", allocations_of_opening_fail, WAY_ROOT, 200},
-    {"hole-15-allocations-of-loading-fail", hole_15_allocations_of_loading_fail, WAY_LOAD, 300},
-    {"nothing-leaks", nothing_leaks, WAY_LOAD, 100},
+    {"allocations-of-commands-fail", allocations_of_commands_fail, WAY_ROOT | WAY_SANITIZER, 200},
+    {"allocations-of-opening-fail", allocations_of_opening_fail, WAY_ROOT | WAY_SANITIZER, 200},
+    {"hole-15-allocations-of-loading-fail", hole_15_allocations_of_loading_fail,
+     WAY_LOAD | WAY_SANITIZER, 300},
+    {"nothing-leaks", nothing_leaks, WAY_LOAD | WAY_SANITIZER, 100},
     {0},
 };

@@ -215,7 +215,7 @@ static void run_way(enum way way, const char *name)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(groups); i++)
         for (const struct test *test = groups[i]; test->name; test++)
-            if (test->ways & way)
+            if (test->ways & way && (options.slow > 1 || !(test->ways & WAY_SANITIZER)))
                 run_test(test, way, name);
 }
 

@@ -1,4 +1,5 @@
-/* The abuse suite of the kernel module: what its files share. It runs in a virtual machine of its own, as root. */
+/* The abuse suite of the kernel module: what its files share. It runs in a virtual machine of its
+ * own, as root. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,26 +9,29 @@
 
 #include "cerebro/kapi.h"
 
-#define NOBODY       65534
-#define KAPI_GROUP   900
-#define MODULE_NAME  "kernel_driver"
-#define MODULE_FILE  "/lib/kernel_driver.ko"
-#define DUMMY_NAME   "kapi_dummy"
-#define DUMMY_FILE   "/lib/kapi_dummy.ko"
-#define ALLOW_ALL    "allow_dangerous=1 allow_phys_write=1"
+#define NOBODY              65534
+#define KAPI_GROUP          900
+#define MODULE_NAME         "kernel_driver"
+#define MODULE_FILE         "/lib/kernel_driver.ko"
+#define DUMMY_NAME          "kapi_dummy"
+#define DUMMY_FILE          "/lib/kapi_dummy.ko"
+#define ALLOW_ALL           "allow_dangerous=1 allow_phys_write=1"
 #define ARRAY_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 /* As whom, and under which settings of the module, a test runs. */
 enum way {
-    WAY_ROOT = 1 << 0,           /* root, the module's defaults */
-    WAY_NOBODY = 1 << 1,         /* uid 65534, in the device's group */
-    WAY_USERNS = 1 << 2,         /* the same, as root of a user namespace (and of mount, net, UTS, IPC namespaces) */
+    WAY_ROOT = 1 << 0,   /* root, the module's defaults */
+    WAY_NOBODY = 1 << 1, /* uid 65534, in the device's group */
+    WAY_USERNS =
+        1 << 2, /* the same, as root of a user namespace (and of mount, net, UTS, IPC namespaces) */
     WAY_ALLOWED = 1 << 3,        /* root, allow_dangerous=1 allow_phys_write=1 */
     WAY_ALLOWED_NOBODY = 1 << 4, /* uid 65534, the same settings */
     WAY_ALLOWED_USERNS = 1 << 5,
-    WAY_LOAD = 1 << 6,            /* root; the test loads and unloads the module itself, and leaves it unloaded */
+    WAY_LOAD =
+        1 << 6, /* root; the test loads and unloads the module itself, and leaves it unloaded */
     WAY_INTEGRITY = 1 << 7,       /* root, allowed, after lockdown=integrity */
     WAY_CONFIDENTIALITY = 1 << 8, /* root, allowed, after lockdown=confidentiality */
+    WAY_SANITIZER = 1 << 9,       /* together with another: only where the kernel has sanitizers */
 };
 
 #define WAYS_PLAIN   (WAY_NOBODY | WAY_USERNS | WAY_ALLOWED_NOBODY | WAY_ALLOWED_USERNS)
@@ -42,9 +46,10 @@ struct test {
     unsigned int seconds; /* 0: the usual limit */
 };
 
-extern const struct test access_tests[], buffer_tests[], string_tests[], netlink_tests[], genl_tests[],
-    control_tests[], physical_tests[], process_tests[], information_tests[], record_tests[], batch_tests[],
-    list_tests[], latency_tests[], load_tests[], fuzz_tests[], fault_tests[];
+extern const struct test access_tests[], buffer_tests[], string_tests[], netlink_tests[],
+    genl_tests[], control_tests[], physical_tests[], process_tests[], information_tests[],
+    record_tests[], batch_tests[], list_tests[], latency_tests[], load_tests[], fuzz_tests[],
+    fault_tests[];
 
 /* ---- abuse-main.c: results. All of them may be used in children of a test too. ---- */
 
@@ -60,7 +65,8 @@ void row(const char *table, const char *format, ...) __attribute__((format(print
 struct options {
     unsigned int fuzz_seconds;
     unsigned long seed;
-    unsigned int slow; /* so many times slower than usual is this kernel; more than 1: it has sanitizers */
+    unsigned int
+        slow; /* so many times slower than usual is this kernel; more than 1: it has sanitizers */
 };
 extern struct options options;
 
@@ -70,10 +76,12 @@ extern int leaked_fd;
 /* ---- abuse-system.c ---- */
 
 int device_open(void); /* O_RDWR, close-on-exec; the test fails where it cannot be opened */
-size_t read_file(const char *path, char *buffer, size_t size); /* terminated; fails the test on errors */
+size_t read_file(const char *path, char *buffer,
+                 size_t size); /* terminated; fails the test on errors */
 bool try_read_file(const char *path, char *buffer, size_t size);
 void write_file(const char *path, const char *text);
-/* The number behind `key` in a text of "key: number" or "key number" lines; fails when it is not there. */
+/* The number behind `key` in a text of "key: number" or "key number" lines; fails when it is not
+ * there. */
 unsigned long number_after(const char *text, const char *key);
 /* The text behind `key` and its colon, to the end of the line. */
 void text_after(const char *text, const char *key, char *buffer, size_t size);
