@@ -15,22 +15,30 @@
 static int nth_fd;
 static char area[64 * 1024];
 
-/* The nth allocation of the calling thread from now on fails; 0 takes that back. */
+/*
+ * The nth allocation (or copy from or to the caller) of the calling thread from now on fails; 0
+ * takes that back. Writing the number is such a copy itself, so it may have to be done again.
+ */
 static void fail_nth(int nth)
 {
     char text[16];
     int length = snprintf(text, sizeof(text), "%d", nth);
+    ssize_t written = -1;
 
-    check(pwrite(nth_fd, text, (size_t)length, 0) == length, "fail-nth: %s", strerror(errno));
+    for (int i = 0; i < 3 && written != length; i++)
+        written = pwrite(nth_fd, text, (size_t)length, 0);
+    check(written == length, "fail-nth: %s", strerror(errno));
 }
 
-/* Whether the failure is still to come: then the operation has fewer allocations. */
+/* Whether the failure is still to come, or came to this question: the operation has fewer
+ * allocations. */
 static bool is_pending(void)
 {
     char text[16] = {0};
+    ssize_t length = pread(nth_fd, text, sizeof(text) - 1, 0);
 
-    check(pread(nth_fd, text, sizeof(text) - 1, 0) > 0, "fail-nth: %s", strerror(errno));
-    return strtol(text, NULL, 10) > 0;
+    check(length > 0 || errno == EFAULT, "fail-nth: %s", strerror(errno));
+    return length <= 0 || strtol(text, NULL, 10) > 0;
 }
 
 static void need_fault_injection(void)

@@ -148,7 +148,7 @@ def prune(home: Path) -> None:
         for path in list((home / part).iterdir()):
             if path.is_dir() and path not in keep:
                 shutil.rmtree(path)
-    for pattern in ("vmlinux*", "arch/x86/**/*.o", "arch/x86/**/*.a", "*.o", "System.map"):
+    for pattern in ("vmlinux*", ".tmp_vmlinux*", "arch/x86/**/*.o", "arch/x86/**/*.a", "*.o", "System.map"):
         for path in home.glob(pattern):
             if path.is_file() and path.name != "vmlinux.symvers" and not path.match("arch/x86/tools/*"):
                 path.unlink()
