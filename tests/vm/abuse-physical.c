@@ -231,7 +231,8 @@ static void hole_09_walk_over_memory(enum way way)
     static char data[PAGE];
     int fd = device_open(), good = 0, bad = 0;
 
-    for (uint64_t at = 0; at < (uint64_t)640 << 20; at += 37 * PAGE) {
+    uint64_t end = ((uint64_t)sysconf(_SC_PHYS_PAGES) * PAGE + ((uint64_t)64 << 20)) * 5 / 4;
+    for (uint64_t at = 0; at < end; at += 37 * PAGE) {
         if (kapi_read_physical(fd, at, PAGE, data) == 0)
             good++;
         else
