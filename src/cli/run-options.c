@@ -1,6 +1,7 @@
 #include "cli/run-options.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,8 @@ enum {
     OPT_WAIT_ALL,
     OPT_WITHOUT,
     OPT_TEST_DEVICE,
+    OPT_CHANNEL,
+    OPT_INTERCEPT,
 };
 
 static const struct option long_options[] = {
@@ -95,6 +98,9 @@ static const struct option long_options[] = {
     {"wait-all", no_argument, NULL, OPT_WAIT_ALL},
     {"without", required_argument, NULL, OPT_WITHOUT},
     {"test-device", no_argument, NULL, OPT_TEST_DEVICE},
+    /* For the C library (include/cerebro/process_kernel.h), not for people. */
+    {"channel", required_argument, NULL, OPT_CHANNEL},
+    {"intercept", required_argument, NULL, OPT_INTERCEPT},
     {NULL, 0, NULL, 0},
 };
 
@@ -187,6 +193,32 @@ static int set_limits(struct run_options *options, char *text)
         r = set_limit(&options->launch.limits, item, equals + 1);
         if (r)
             return r;
+    }
+    return 0;
+}
+
+static int set_channel(struct launch_options *launch, const char *text)
+{
+    uint64_t fd;
+
+    /* No guest gets it: it would be a way around the kernel. */
+    if (io_parse_u64(text, INT32_MAX, &fd) < 0 || fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+        return cli_usage("run", "--channel takes an open descriptor, not '%s'", text);
+    launch->has_channel = true;
+    launch->channel = (int)fd;
+    return 0;
+}
+
+static int set_intercepted(struct launch_options *launch, char *text)
+{
+    char *save = NULL;
+
+    for (char *item = strtok_r(text, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
+        uint64_t nr;
+
+        if (io_parse_u64(item, PK_NR_LIMIT - 1, &nr) < 0 || !pk_may_intercept((int)nr))
+            return cli_usage("run", "system call %s cannot be intercepted", item);
+        launch->intercepted[nr / 64] |= 1ULL << nr % 64;
     }
     return 0;
 }
@@ -311,6 +343,10 @@ static int set_option(struct run_options *options, int option, char *value)
     case OPT_TEST_DEVICE:
         launch->test_device = true;
         return 0;
+    case OPT_CHANNEL:
+        return set_channel(launch, value);
+    case OPT_INTERCEPT:
+        return set_intercepted(launch, value);
     default:
         return CLI_USAGE_ERROR;
     }

@@ -1,5 +1,6 @@
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include "cli/cli.h"
 #include "cli/report.h"
 #include "cli/run-options.h"
+#include "control/channel.h"
 
 /* When the program never ran, the one JSON object says why. */
 static void print_failure_json(const struct run_options *options, int exit_status,
@@ -28,6 +30,17 @@ static void print_failure_json(const struct run_options *options, int exit_statu
     strbuf_add_json(&out, error->hint);
     strbuf_add_string(&out, "\"}}");
     fprintf(stderr, "%s\n", strbuf_text(&out));
+}
+
+/* A kernel made by a program leaves the telling to it. */
+static void tell_channel(int channel, int exit_status, const struct base_error *error)
+{
+    struct channel_message message = {.type = CHANNEL_FAILED,
+                                      .failed = {.code = error->code, .exit_status = exit_status}};
+
+    memcpy(message.failed.sentence, error->sentence, sizeof(message.failed.sentence));
+    memcpy(message.failed.hint, error->hint, sizeof(message.failed.hint));
+    channel_send(channel, &message, sizeof(message.failed), -1);
 }
 
 static int run_program(const struct run_options *options, struct launch_result *ret_result)
@@ -49,7 +62,9 @@ static int run_program(const struct run_options *options, struct launch_result *
         report.audit.fd >= 0 && fstat(report.audit.fd, &log) == 0 && S_ISREG(log.st_mode);
     launch.protected_fd = report.audit.fd;
     if (launch_run(&launch, &hooks, &result, &error) < 0) {
-        if (options->json)
+        if (launch.has_channel)
+            tell_channel(launch.channel, result.exit_status, &error);
+        else if (options->json)
             print_failure_json(options, result.exit_status, &error);
         else
             cli_print_error(&error);

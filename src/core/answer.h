@@ -17,6 +17,7 @@ enum pk_answer_kind {
     PK_ANSWER_NATIVE,     /* the host kernel runs the call as it stands */
     PK_ANSWER_EXEC,       /* the thread is diverted into the loader with this plan */
     PK_ANSWER_DEFERRED,   /* a worker runs the job while the guest sleeps interruptibly */
+    PK_ANSWER_LATER,      /* somebody else answers, who was given the request's ticket */
 };
 
 struct pk_answer {
@@ -87,6 +88,15 @@ struct pk_job {
 static inline struct pk_answer pk_deferred(struct pk_job *job)
 {
     return (struct pk_answer){.kind = PK_ANSWER_DEFERRED, .job = job, .fd = -1, .number = -1};
+}
+
+/*
+ * The call is answered by whoever got its ticket (core/request.h), at any time; the guest sleeps in
+ * it meanwhile and takes no signal but SIGKILL.
+ */
+static inline struct pk_answer pk_later(void)
+{
+    return (struct pk_answer){.kind = PK_ANSWER_LATER, .fd = -1, .number = -1};
 }
 
 /* Releases what an answer owns without carrying it out. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "abi/syscalls.h"
+#include "base/cleanup.h"
 #include "base/io.h"
 #include "base/strbuf.h"
 #include "core/core-internal.h"
@@ -65,10 +66,38 @@ static bool identify(struct pk_request *request, pid_t tid)
     return true;
 }
 
+bool pk_may_intercept(int nr)
+{
+    static const int never[] = {ABI_NR_close,        ABI_NR_fork,           ABI_NR_vfork,
+                                ABI_NR_clone,        ABI_NR_clone3,         ABI_NR_wait4,
+                                ABI_NR_waitid,       ABI_NR_exit,           ABI_NR_exit_group,
+                                ABI_NR_rt_sigreturn, ABI_NR_restart_syscall};
+
+    for (size_t i = 0; i < array_length(never); i++)
+        if (never[i] == nr)
+            return false;
+    return nr >= 0 && nr <= ABI_NR_MAX;
+}
+
+static struct pk_answer serve(struct pk_request *request)
+{
+    struct pk_kernel *kernel = request->kernel;
+    bool intercepted = pk_is_intercepted(&kernel->config, request->nr);
+    pk_handler handler = NULL;
+    struct pk_answer answer;
+
+    if (intercepted && kernel->interceptor && !request->resumed)
+        return kernel->interceptor(request);
+    if (intercepted && request->port->unserved && request->port->unserved(request, &answer))
+        return answer;
+    if (request->nr >= 0 && request->nr < PK_NR_LIMIT)
+        handler = kernel->handlers[request->nr];
+    return handler ? handler(request) : answer_without_handler(request);
+}
+
 struct pk_answer pk_dispatch(struct pk_request *request, pid_t tid)
 {
     struct pk_kernel *kernel = request->kernel;
-    pk_handler handler = NULL;
     struct pk_answer answer;
 
     request->received_ns = wants_time(kernel) ? io_now_ns() : 0;
@@ -79,9 +108,7 @@ struct pk_answer pk_dispatch(struct pk_request *request, pid_t tid)
         return pk_error(request->task ? -EPERM : -ESRCH);
     kernel->current_context = request->context;
     kernel->current_task = request->task;
-    if (request->nr >= 0 && request->nr < PK_NR_LIMIT)
-        handler = kernel->handlers[request->nr];
-    answer = handler ? handler(request) : answer_without_handler(request);
+    answer = serve(request);
     if (kernel->config.trace)
         pk_trace_call(request);
     return answer;

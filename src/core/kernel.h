@@ -50,6 +50,8 @@ struct pk_config {
     bool ipc_isolated;       /* the guest has an IPC namespace of its own */
     bool unix_isolated;      /* no host AF_UNIX name can be reached natively (namespaces) */
     bool test_device;        /* /dev/cerebro-test exists */
+    /* Numbers that come to the interceptor first; pk_may_intercept() holds for each. */
+    uint64_t intercepted[PK_NR_LIMIT / 64];
 };
 
 /* A denied action, for the audit record and the line that the user sees. */
@@ -127,6 +129,8 @@ struct pk_kernel {
     const struct pk_place_ops *places;
     struct vfs *vfs; /* not owned; opaque here */
     pk_handler handlers[PK_NR_LIMIT];
+    pk_handler interceptor; /* sees the calls of config.intercepted first; NULL: nobody does */
+    void *interceptor_user;
     struct pk_stats stats;
     struct map tasks;     /* tid -> struct pk_task */
     struct map processes; /* pid -> struct pk_process */
@@ -163,6 +167,18 @@ void pk_kernel_free(struct pk_kernel *kernel);
 
 /* Sets the handler of a number (0..PK_NR_LIMIT-1), replacing an older one. */
 void pk_kernel_set_handler(struct pk_kernel *kernel, int nr, pk_handler handler);
+
+/*
+ * Whether calls of this number can be intercepted. Not those that a notification would break: ends
+ * of threads, signal return, close (a cancelled one must not be repeated), forks and waits, which
+ * have to be interruptible.
+ */
+bool pk_may_intercept(int nr);
+
+static inline bool pk_is_intercepted(const struct pk_config *config, int nr)
+{
+    return nr >= 0 && nr < PK_NR_LIMIT && (config->intercepted[nr / 64] >> nr % 64 & 1);
+}
 
 /*
  * The one dispatch path, whatever way the call arrived: finds task and context, runs the handler,

@@ -27,6 +27,15 @@ struct pk_injected_call {
 };
 #define PK_INJECT_RESULT(index) (0xfeedface00000000ULL | (index))
 
+/* All that is needed to answer a request, or to take it up again, after its handler returned. */
+struct pk_ticket {
+    uint64_t id; /* of the seccomp notification, for whoever holds the trap's listener */
+    pid_t tid;
+    int nr;
+    uint64_t args[6];
+    uint64_t instruction;
+};
+
 /*
  * How the guest behind a request is reached: filled in by the trap, or by a test. Every function
  * returns >= 0 or a negative errno.
@@ -57,6 +66,12 @@ struct pk_port_ops {
     /* True while the thread still waits for the answer: check before an act that cannot be undone.
      */
     bool (*is_waiting)(struct pk_request *request);
+    void (*ticket)(struct pk_request *request, struct pk_ticket *ret_ticket);
+    /*
+     * What an intercepted call would have got if nobody intercepted its number: true with the
+     * answer, false when it would have come to us all the same. May be NULL: always false.
+     */
+    bool (*unserved)(struct pk_request *request, struct pk_answer *ret_answer);
 };
 
 struct pk_request {
@@ -67,6 +82,7 @@ struct pk_request {
     int nr;
     uint64_t args[6];
     uint64_t instruction; /* where the guest made the call */
+    bool resumed;         /* an interceptor has seen it and wants it served as usual */
     const struct pk_port_ops *port;
     void *port_data;      /* the port's own */
     uint64_t received_ns; /* for statistics and the trace; 0 when neither is on */

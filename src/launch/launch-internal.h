@@ -31,6 +31,20 @@ struct control_server;
  */
 int reports_start(struct pk_kernel *kernel, struct trap *trap, struct control_server **ret_server);
 
+struct remote;
+
+/*
+ * Hands intercepted calls and denials to the program at the other end of the channel, and does what
+ * it asks for. When it ends, the guest is ended. Returns 0 or a negative errno; freed before the
+ * trap.
+ */
+int remote_start(struct pk_kernel *kernel, struct trap *trap, int channel,
+                 struct remote **ret_remote);
+
+/* Tells how it ended. NULL is allowed, here and below. */
+void remote_end(struct remote *remote, const struct launch_result *result);
+void remote_free(struct remote *remote);
+
 /* The signals that this process ignores. */
 void signals_ignored(sigset_t *ret_ignored);
 

@@ -31,6 +31,7 @@ struct run {
     struct launch_layers layers;
     struct trap *trap;
     struct control_server *control; /* NULL: nobody can ask */
+    struct remote *remote;          /* NULL: no program has made this kernel */
     struct limits_holder limits;
     char loader[PATH_MAX];
     sigset_t ignored; /* signals that the user has ignored, for the guest */
@@ -72,6 +73,7 @@ static void make_config(const struct launch_options *options, struct pk_config *
                                  .trace_families = options->trace_families,
                                  .stats = options->stats,
                                  .test_device = options->test_device};
+    memcpy(config->intercepted, options->intercepted, sizeof(config->intercepted));
     snprintf(config->name, sizeof(config->name), "%s", slash ? slash + 1 : options->argv[0]);
     set_identity(config, options);
 }
@@ -277,6 +279,7 @@ static void conclude(struct run *run, struct launch_result *result)
     result->exit_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     limits_find_breaches(&run->limits, &run->kernel->stats, result);
     audit_end(run, status);
+    remote_end(run->remote, result);
     if (run->hooks->report)
         run->hooks->report(run->hooks->user, run->kernel, &run->layers, result);
 }
@@ -284,6 +287,7 @@ static void conclude(struct run *run, struct launch_result *result)
 static void take_down(struct run *run)
 {
     control_server_free(run->control);
+    remote_free(run->remote);
     trap_free(run->trap);
     if (run->kernel)
         linux_unregister(run->kernel);
@@ -310,6 +314,8 @@ int launch_supervise(const struct launch_options *options, const struct launch_h
         r = prepare_names(&run);
     if (r == 0)
         r = start_guest(&run, &result.exit_status);
+    if (r == 0 && options->has_channel)
+        r = remote_start(run.kernel, run.trap, options->channel, &run.remote);
     if (r == 0) {
         audit_start(&run);
         /* Another user can have taken the name; the program runs as well when nobody can ask. */

@@ -104,6 +104,23 @@ static void hand_over_listener(const struct child_plan *plan, int listener)
         _exit(127);
 }
 
+/* The listener gets the lowest free number, as this duplicate does. */
+static void announce_listener(const struct child_plan *plan)
+{
+    int number = dup(plan->link_fd);
+    struct child_report report = {.stage = CHILD_EXEC, .listener = number, .pid = getpid()};
+
+    close(number);
+    if (write(plan->link_fd, &report, sizeof(report)) != (ssize_t)sizeof(report))
+        _exit(127);
+}
+
+static void wait_for_go(const struct child_plan *plan)
+{
+    while (atomic_load(plan->go) == 0)
+        __builtin_ia32_pause();
+}
+
 static void check(const struct child_plan *plan, enum child_stage stage, int result)
 {
     if (result < 0)
@@ -126,9 +143,14 @@ void child_main(const struct child_plan *plan)
     check(plan, CHILD_WALLS, drop_capabilities());
     check(plan, CHILD_WALLS, no_new_privileges());
     check(plan, CHILD_WALLS, walls_restrict(plan->walls));
+    if (plan->go)
+        announce_listener(plan);
     listener = install_filter(plan);
     check(plan, CHILD_FILTER, listener);
-    hand_over_listener(plan, listener);
+    if (plan->go)
+        wait_for_go(plan);
+    else
+        hand_over_listener(plan, listener);
     syscall(SYS_execve, pending_path(0), start->argv, start->envp);
     report.error = -errno;
     (void)!write(plan->link_fd, &report, sizeof(report));

@@ -85,6 +85,10 @@ static struct filter_action action_of(const struct filter_config *config, int nr
 
     if (nr > ABI_NR_MAX)
         return constant(VERDICT_SERVE);
+    /* Every exec of the host is one of the loader; what a guest asks for is served anyway. */
+    if (config->intercepted && nr != ABI_NR_execve && nr != ABI_NR_execveat &&
+        (config->intercepted[nr / 64] >> nr % 64 & 1))
+        return constant(VERDICT_SERVE);
     entry = &abi_filter_plan[nr];
     switch ((enum abi_disposition)entry->action) {
     case ABI_DISPOSITION_NATIVE:
@@ -260,6 +264,7 @@ void filter_config_of(const struct pk_config *config, int window_base,
         .virtual_identity = config->virtual_identity,
         .ipc_isolated = config->ipc_isolated,
         .unix_isolated = config->unix_isolated,
+        .intercepted = config->intercepted,
     };
 }
 

@@ -33,9 +33,10 @@ struct filter_config {
     int window_base;        /* first descriptor number of the window; more than 0 */
     unsigned window_size;   /* how many numbers belong to it; more than 0 */
     enum pk_net_mode net;
-    bool virtual_identity; /* ids shown to the guest are not the host's */
-    bool ipc_isolated;     /* the guest has an IPC namespace of its own */
-    bool unix_isolated;    /* no host AF_UNIX name is in reach of a datagram socket */
+    bool virtual_identity;       /* ids shown to the guest are not the host's */
+    bool ipc_isolated;           /* the guest has an IPC namespace of its own */
+    bool unix_isolated;          /* no host AF_UNIX name is in reach of a datagram socket */
+    const uint64_t *intercepted; /* bits of numbers that are always served; NULL: none */
 };
 
 /* The filter configuration that goes with what the user asked for. */

@@ -244,6 +244,8 @@ static int64_t carry_out(struct trap_call *call, struct pk_answer *answer)
         return carry_exec(call, answer);
     case PK_ANSWER_DEFERRED:
         return carry_deferred(call, answer);
+    case PK_ANSWER_LATER:
+        return 0;
     case PK_ANSWER_VALUE:
         break;
     }
@@ -255,14 +257,16 @@ static void conclude(struct trap_call *call, struct pk_answer *answer)
 {
     struct pk_request *request = &call->request;
     bool deferred = answer->kind == PK_ANSWER_DEFERRED;
+    bool later = answer->kind == PK_ANSWER_LATER;
     int64_t result = carry_out(call, answer);
 
-    if (!deferred || result < 0) {
+    if ((!deferred && !later) || result < 0) {
         pk_dispatch_done(request, answer, result);
         return;
     }
-    request->kernel->stats.deferred++;
+    request->kernel->stats.deferred += deferred;
     request->kernel->current_context = NULL;
+    free(request->traced);
     free(request->note);
 }
 
@@ -314,6 +318,45 @@ void trap_serve(struct trap *trap, const struct seccomp_notif *notif)
     conclude(&call, &answer);
 }
 
+static void serve_held(struct trap *trap)
+{
+    while (!list_is_empty(&trap->held)) {
+        struct trap_held *held = list_entry(trap->held.next, struct trap_held, node);
+
+        list_remove(&held->node);
+        trap_serve(trap, &held->notif);
+        free(held);
+    }
+}
+
+int trap_resume(struct trap *trap, const struct pk_ticket *ticket)
+{
+    struct trap_call call = {.trap = trap, .id = ticket->id, .tid = ticket->tid};
+    struct pk_request *request = &call.request;
+    struct pk_answer answer;
+    uint64_t id = ticket->id;
+
+    if (trap_ioctl(trap, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) < 0)
+        return -ENOENT;
+    request->kernel = trap->kernel;
+    request->nr = ticket->nr;
+    memcpy(request->args, ticket->args, sizeof(request->args));
+    request->instruction = ticket->instruction;
+    request->resumed = true;
+    request->port = &trap_port_ops;
+    request->port_data = &call;
+    answer = pk_dispatch(request, call.tid);
+    conclude(&call, &answer);
+    if (!list_is_empty(&trap->held))
+        serve_held(trap);
+    return 0;
+}
+
+int trap_listener(const struct trap *trap)
+{
+    return trap->listener;
+}
+
 /* Reads what the reaper says; blocks. Returns false at the end of the tree. */
 bool trap_read_status(struct trap *trap)
 {
@@ -360,17 +403,6 @@ static void look_around(struct trap *trap)
     park_collect(trap);
     if (atomic_load(&trap->stopping) && trap->reaper > 0)
         kill(trap->reaper, TRAP_SIGNAL);
-}
-
-static void serve_held(struct trap *trap)
-{
-    while (!list_is_empty(&trap->held)) {
-        struct trap_held *held = list_entry(trap->held.next, struct trap_held, node);
-
-        list_remove(&held->node);
-        trap_serve(trap, &held->notif);
-        free(held);
-    }
 }
 
 /*

@@ -3,14 +3,17 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
 #include <linux/kcmp.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "trap/bpf.h"
 #include "trap/trap-internal.h"
 
 #ifndef PIDFD_THREAD
@@ -123,6 +126,38 @@ static bool port_is_waiting(struct pk_request *request)
     return call->held || trap_ioctl(call->trap, SECCOMP_IOCTL_NOTIF_ID_VALID, &call->id) == 0;
 }
 
+static void port_ticket(struct pk_request *request, struct pk_ticket *ret_ticket)
+{
+    struct trap_call *call = call_of(request);
+
+    *ret_ticket = (struct pk_ticket){
+        .id = call->id, .tid = call->tid, .nr = request->nr, .instruction = request->instruction};
+    memcpy(ret_ticket->args, request->args, sizeof(ret_ticket->args));
+}
+
+/* Asks the filter that this guest would have without interceptions. */
+static bool port_unserved(struct pk_request *request, struct pk_answer *ret_answer)
+{
+    const struct trap *trap = call_of(request)->trap;
+    struct seccomp_data data = {
+        .nr = request->nr, .arch = AUDIT_ARCH_X86_64, .instruction_pointer = request->instruction};
+    uint32_t verdict;
+
+    memcpy(data.args, request->args, sizeof(data.args));
+    if (trap->plain_filter.len == 0 || bpf_evaluate(&trap->plain_filter, &data, &verdict, NULL) < 0)
+        return false;
+    switch (verdict & SECCOMP_RET_ACTION_FULL) {
+    case SECCOMP_RET_ALLOW:
+        *ret_answer = pk_native();
+        return true;
+    case SECCOMP_RET_ERRNO:
+        *ret_answer = pk_value(-(int64_t)(verdict & SECCOMP_RET_DATA));
+        return true;
+    default:
+        return false;
+    }
+}
+
 const struct pk_port_ops trap_port_ops = {
     .read = port_read,
     .write = port_write,
@@ -131,4 +166,6 @@ const struct pk_port_ops trap_port_ops = {
     .inject = inject_calls,
     .clone = clone_process,
     .is_waiting = port_is_waiting,
+    .ticket = port_ticket,
+    .unserved = port_unserved,
 };

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -41,6 +42,7 @@ struct starting {
     struct sock_fprog program;
     struct child_plan plan;
     struct pk_exec_plan *exec_plan;   /* until it is pending */
+    atomic_int go;                    /* see struct child_plan */
     int link_fd;                      /* our end */
     int failed_stage;                 /* enum child_stage; -1: none */
     bool ipc_isolated, unix_isolated; /* as the caller had them */
@@ -123,6 +125,15 @@ static struct trap *allocate(struct pk_kernel *kernel, const struct trap_feature
     return trap;
 }
 
+static bool intercepts(const struct pk_config *config)
+{
+    uint64_t any = 0;
+
+    for (size_t i = 0; i < array_length(config->intercepted); i++)
+        any |= config->intercepted[i];
+    return any != 0;
+}
+
 static int build_filter(struct starting *starting)
 {
     struct pk_kernel *kernel = starting->trap->kernel;
@@ -131,6 +142,9 @@ static int build_filter(struct starting *starting)
 
     filter_config_of(&kernel->config, kernel->window_base, &config);
     r = filter_build(&config, &starting->program, NULL);
+    config.intercepted = NULL;
+    if (r == 0 && intercepts(&kernel->config))
+        r = filter_build(&config, &starting->trap->plain_filter, NULL);
     return r < 0 ? base_fail(starting->error, r, "please report this", "cannot build the filter")
                  : 0;
 }
@@ -162,6 +176,7 @@ static void fill_plan(struct starting *starting, int link_fd, int status_fd, int
         .link_fd = link_fd,
         .status_fd = status_fd,
         .proc_fd = proc_fd,
+        .go = intercepts(&trap->kernel->config) ? &starting->go : NULL,
         .supervisor = trap->self,
         .kernel_tid = trap->kernel_tid,
         .to_notice = &trap->notice,
@@ -253,14 +268,17 @@ static int receive(struct starting *starting, struct child_report *report)
                      stage_text(report->stage), strerror(-report->error));
 }
 
-static int take_listener(struct trap *trap, const struct child_report *report)
+/* A listener that is only announced is there in a moment, unless the process ends. */
+static int take_listener(struct trap *trap, const struct child_report *report, bool is_announced)
 {
     cleanup_close int pidfd = (int)syscall(SYS_pidfd_open, report->pid, 0);
     uint64_t flags = SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP;
 
     if (pidfd < 0)
         return -errno;
-    trap->listener = (int)syscall(SYS_pidfd_getfd, pidfd, report->listener, 0);
+    do
+        trap->listener = (int)syscall(SYS_pidfd_getfd, pidfd, report->listener, 0);
+    while (trap->listener < 0 && errno == EBADF && is_announced && sched_yield() == 0);
     if (trap->listener < 0)
         return -errno;
     if (trap->features.sync_wake_up)
@@ -301,6 +319,17 @@ static int try_memory(pid_t pid)
     return process_vm_readv(pid, &local, 1, &remote, 1, 0) < 0 ? -errno : 0;
 }
 
+static int let_first_go(struct starting *starting, pid_t pid)
+{
+    int one = 1;
+    struct iovec local = {&one, sizeof(one)};
+    struct iovec remote = {starting->plan.go, sizeof(one)};
+
+    if (starting->plan.go == NULL)
+        return send(starting->link_fd, "", 1, MSG_NOSIGNAL) < 0 ? -errno : 0;
+    return process_vm_writev(pid, &local, 1, &remote, 1, 0) < 0 ? -errno : 0;
+}
+
 /* Takes the listener over and waits until the loader has been started, or has not. */
 static int meet_first(struct starting *starting)
 {
@@ -311,7 +340,7 @@ static int meet_first(struct starting *starting)
     if (r == -EPIPE)
         return base_fail(starting->error, ESRCH, NULL, "the first process was killed");
     if (r == 0)
-        r = take_listener(trap, &report);
+        r = take_listener(trap, &report, starting->plan.go);
     if (r < 0)
         return base_fail(starting->error, r, "see: cerebro doctor",
                          "cannot take over the filter's listener: %s", strerror(-r));
@@ -327,7 +356,7 @@ static int meet_first(struct starting *starting)
     r = pending_add(trap, report.pid, report.pid, take_ptr(starting->exec_plan));
     if (r < 0)
         return base_fail(starting->error, r, NULL, "no memory for the first program");
-    if (send(starting->link_fd, "", 1, MSG_NOSIGNAL) != 1 || share_listener(starting) < 0)
+    if (let_first_go(starting, report.pid) < 0 || share_listener(starting) < 0)
         return base_fail(starting->error, errno, NULL, "the first process was killed");
     r = receive(starting, &report);
     return r == -EPIPE ? 0 : r;
@@ -535,6 +564,7 @@ void trap_free(struct trap *trap)
     }
     pending_free_all(trap);
     journal_free_all(trap);
+    filter_free(&trap->plain_filter);
     base_close(trap->listener);
     base_close(trap->status_fd);
     base_close(trap->loader_fd);

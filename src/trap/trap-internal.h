@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
@@ -76,6 +77,8 @@ struct trap {
     void (*first_changed)(void *user, int wait_status); /* see struct trap_start */
     void *first_changed_user;
 
+    struct sock_fprog
+        plain_filter; /* as it would be without interceptions; empty: there are none */
     struct trap_watches watches;
     struct placement placement;
     struct starting *starting; /* between trap_begin() and trap_complete() */
@@ -365,6 +368,12 @@ struct child_plan {
     int status_fd; /* their end of the status pipe */
     int proc_fd;   /* the host's /proc */
     int listener;  /* held by the reaper, never used */
+    /*
+     * With interceptions any call of the first process could be one that nobody answers yet. So it
+     * makes none between filter and exec: it says beforehand which number the listener will have,
+     * and waits for this word to change, which the supervisor writes. NULL: without interceptions.
+     */
+    atomic_int *go;
     pid_t supervisor;
     pid_t kernel_tid;             /* of the supervisor, and ... */
     union trap_notice *to_notice; /* ... what wakes it there: see trap_wake() */

@@ -176,6 +176,18 @@ int trap_watch(struct trap *trap, int fd, void (*ready)(void *user, int fd), voi
 /* Ends that; the caller closes the descriptor. Kernel thread only. */
 void trap_unwatch(struct trap *trap, int fd);
 
+/*
+ * Serves an intercepted call as if nobody had intercepted it; the ticket is used up. Kernel thread
+ * only, outside of any handler. Returns 0, or -ENOENT when the guest does not wait any more.
+ */
+int trap_resume(struct trap *trap, const struct pk_ticket *ticket);
+
+/*
+ * The listener of the guest's filter, borrowed. Whoever holds a duplicate can answer calls whose
+ * tickets it has (SECCOMP_IOCTL_NOTIF_SEND, ..._ADDFD); it must never receive.
+ */
+int trap_listener(const struct trap *trap);
+
 /* Kills what is left of the tree, reaps it, frees everything. NULL is allowed. */
 void trap_free(struct trap *trap);
 

@@ -1,0 +1,87 @@
+/*
+ * Between a process kernel and the program that made it through the C API: intercepted calls in one
+ * direction, what is to become of them and of the guest in the other. A SOCK_SEQPACKET pair that
+ * the supervisor inherits; a message is a struct channel_message, cut after the member in use.
+ *
+ * An intercepted call is answered by the program itself, on a duplicate of the filter's listener,
+ * which comes with CHANNEL_STARTED; so a handler costs one message, and a program that hangs holds
+ * up nobody but the guest thread that waits for it. When the program ends, the guest ends.
+ */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#define CHANNEL_VERSION 1
+
+enum channel_type {
+    /* kernel to program */
+    CHANNEL_STARTED = 1, /* `started`; with the listener (SCM_RIGHTS) */
+    CHANNEL_CALL,        /* `call` */
+    CHANNEL_DENIAL,      /* `text`: what, rule and how to allow it, each ended by NUL */
+    CHANNEL_ENDED,       /* `ended`; the last one */
+    CHANNEL_FAILED,      /* it does not start: `failed`; the last one */
+    /* program to kernel */
+    CHANNEL_FORWARD, /* `call.id` and `call.tid`: serve it as usual */
+    CHANNEL_SIGNAL,  /* `number` to the guest's first process */
+    CHANNEL_STOP,    /* end the guest */
+};
+
+/* An intercepted call; arguments as in the registers. */
+struct channel_call {
+    uint64_t id; /* of the notification */
+    int32_t tid;
+    int32_t pid;
+    int32_t nr;
+    uint32_t reserved;
+    uint64_t args[6];
+    uint64_t instruction;
+};
+
+struct channel_started {
+    uint32_t version;
+    int32_t pid; /* the guest's first process */
+    int32_t supervisor;
+};
+
+struct channel_ended {
+    int32_t wait_status; /* of the first process, as waitpid(2) gives it */
+    int32_t exit_status; /* as for the shell */
+    uint64_t duration_ns;
+};
+
+#define CHANNEL_TEXT_MAX 1024
+
+struct channel_failed {
+    int32_t code;        /* positive errno */
+    int32_t exit_status; /* as for the shell */
+    char sentence[320];
+    char hint[320];
+};
+
+struct channel_message {
+    uint32_t type;
+    uint32_t reserved;
+    union {
+        struct channel_call call;
+        struct channel_started started;
+        struct channel_ended ended;
+        struct channel_failed failed;
+        int32_t number;
+        char text[CHANNEL_TEXT_MAX];
+    };
+};
+
+/*
+ * Sends a message of which the union's first `size` bytes are in use, with a descriptor unless `fd`
+ * is -1. Does not wait: -EAGAIN when the other side does not keep up. Returns 0 or a negative
+ * errno.
+ */
+int channel_send(int channel, const struct channel_message *message, size_t size, int fd);
+
+/*
+ * Receives the next message; waits for it when the channel is blocking. What was not sent is 0.
+ * `ret_fd` is the descriptor that came with it (close-on-exec, owned by the caller), or -1. Returns
+ * 0, -EAGAIN, -EPIPE when the other side is gone, -EPROTO, or another negative errno.
+ */
+int channel_receive(int channel, struct channel_message *ret_message, int *ret_fd);
