@@ -43,11 +43,21 @@ static bool is_pending(void)
     return length <= 0 || strtol(text, NULL, 10) > 0;
 }
 
+/* What the console says between the two is expected. */
+static void tell_console(const char *what)
+{
+    char text[64];
+
+    snprintf(text, sizeof(text), "<4>kapi-test: faults %s\n", what);
+    write_file("/dev/kmsg", text);
+}
+
 static void need_fault_injection(void)
 {
     nth_fd = open("/proc/self/fail-nth", O_RDWR | O_CLOEXEC);
     if (nth_fd < 0)
         skip("this kernel cannot make allocations fail");
+    tell_console("begin");
     static const char *const files[] = {"failslab/ignore-gfp-wait",
                                         "fail_page_alloc/ignore-gfp-wait"};
     static const char *const folders[] = {"failslab", "fail_page_alloc", "fail_usercopy"};
@@ -151,6 +161,7 @@ static void allocations_of_commands_fail(enum way way)
         struct call call = {fd, commands[i]};
         sum += each_allocation(one_call, &call);
     }
+    tell_console("end");
     row("limits", "allocations of the commands that failed once\t%d\t", sum);
     check(sum > 10, "only %d allocations failed", sum);
 }
@@ -181,6 +192,7 @@ static void allocations_of_opening_fail(enum way way)
     need_fault_injection();
     int sum = each_allocation(open_and_map, NULL);
     sum += each_allocation(greet, NULL);
+    tell_console("end");
     row("limits", "allocations of opening and greeting that failed once\t%d\t", sum);
     check(sum > 3, "only %d", sum);
 }
@@ -221,6 +233,7 @@ static void hole_15_allocations_of_loading_fail(enum way way)
         fail_nth(0);
         module_unload(MODULE_NAME);
     }
+    tell_console("end");
     row("limits", "allocations of loading the module that failed once\t%d\tof %d", failures, all);
     check(failures > 20, "only %d", failures);
     check(module_load(MODULE_FILE, "") == 0, "it cannot be loaded any more");

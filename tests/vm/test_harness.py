@@ -69,6 +69,14 @@ def test_expected_panic():
     assert outcomes(results.read_results(ended(), panics=True))["panic-command-panics"] == "failed"
 
 
+def test_traces_of_injected_faults_are_no_complaints():
+    trace = "abuse: page allocation failure: order:0\nCall Trace:\n"
+    quiet = CONSOLE + f"kapi-test: faults begin\n{trace}kapi-test: faults end\n"
+    for words, outcome in ((quiet, "passed"), (quiet + trace, "failed"),
+                           (quiet.replace("Call Trace", "BUG: KASAN: x"), "failed")):
+        assert outcomes(results.read_results(ended(console=words)))["console-is-clean"] == outcome
+
+
 def test_apt_sources_in_both_formats(tmp_path):
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / "sources.list").write_text(

@@ -13,6 +13,8 @@ LINE = re.compile(r"@(\d+) (pass|fail|skip|row|end) (\S+) ?(.*)")
 OUTCOMES = {"pass": "passed", "fail": "failed", "skip": "skipped"}
 BEGIN = "kapi-test: begin"
 PANIC = "kapi-test: panic expected"
+# Between these allocations are made to fail, of which the kernel itself tells with a trace.
+FAULTS_BEGIN, FAULTS_END = "kapi-test: faults begin", "kapi-test: faults end"
 
 TROUBLE = re.compile(
     r"\bBUG\b|\bWARNING\b|\bOops\b|\bRCU\b.*(stall|usage)|suspicious RCU|rcu_\w+ (detected|self-detected)|"
@@ -24,6 +26,9 @@ TROUBLE = re.compile(
 # A program of ours that is meant to be refused dies of nothing; these are the kernel's words for normal things.
 HARMLESS = re.compile(r"lockdep is turned off|Lock dependency validator|\.\.\. MAX_LOCK|RCU (restricting|Tasks|"
                       r"lockdep checking|event tracing)|kernel_driver: module verification failed")
+
+
+MILD = re.compile(r"Call Trace|page allocation failure", re.I)
 
 
 @dataclass
@@ -91,8 +96,11 @@ def trouble_lines(console: str) -> list[str]:
     lines = console.splitlines()
     shown: list[str] = []
     until = -1
+    faults = False
     for number, line in enumerate(lines):
-        if TROUBLE.search(line) and not HARMLESS.search(line):
+        faults = (faults or FAULTS_BEGIN in line) and FAULTS_END not in line
+        text = MILD.sub("", line) if faults else line
+        if TROUBLE.search(text) and not HARMLESS.search(text):
             if number > until:
                 shown += ["", *lines[max(0, number - 2):number]]
             until = max(until, number + 12)
