@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -47,8 +48,23 @@ static pid_t make_first(const struct child_plan *plan)
     return pid;
 }
 
-/* Receives what share_listener() sends; -1 when the supervisor is gone already. */
-static int receive_listener(const struct child_plan *plan)
+/*
+ * Waits for a message or for the end of the first process: one that could not put up its walls, or
+ * was killed, leaves nothing to wait for. Returns whether there is a message.
+ */
+static bool await_message(const struct child_plan *plan, pid_t first)
+{
+    cleanup_close int pidfd = (int)syscall(SYS_pidfd_open, first, 0);
+    struct pollfd fds[2] = {{.fd = plan->link_fd, .events = POLLIN},
+                            {.fd = pidfd, .events = POLLIN}};
+
+    while (poll(fds, 2, -1) < 0 && errno == EINTR)
+        ;
+    return fds[0].revents;
+}
+
+/* Receives what share_listener() sends; -1 when nothing comes. */
+static int receive_listener(const struct child_plan *plan, pid_t first)
 {
     char byte;
     struct iovec data = {.iov_base = &byte, .iov_len = 1};
@@ -62,7 +78,7 @@ static int receive_listener(const struct child_plan *plan)
                              .msg_controllen = sizeof(control)};
     int fd = -1;
 
-    if (recvmsg(plan->link_fd, &message, MSG_CMSG_CLOEXEC) == 1 &&
+    if (await_message(plan, first) && recvmsg(plan->link_fd, &message, MSG_CMSG_CLOEXEC) == 1 &&
         message.msg_controllen >= CMSG_LEN(sizeof(int)))
         memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
     return fd;
@@ -174,12 +190,15 @@ void reaper_main(struct child_plan *plan)
         report_failure(plan, first);
         _exit(1);
     }
-    plan->listener = receive_listener(plan);
+    plan->listener = receive_listener(plan, first);
     drop_descriptors(plan);
     reap_to_the_end(plan, first);
     kill_descendants(plan->proc_fd);
-    loader_file_remove(plan->loader_path, plan->loader_dir);
-    if (getppid() != plan->supervisor && plan->start->clean_up)
-        plan->start->clean_up(plan->start->prepare_user);
+    /* A supervisor that lives sees to it itself, or goes on without some of the walls. */
+    if (getppid() != plan->supervisor) {
+        loader_file_remove(plan->loader_path, plan->loader_dir);
+        if (plan->start->clean_up)
+            plan->start->clean_up(plan->start->prepare_user);
+    }
     _exit(0);
 }
