@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -272,3 +273,10 @@ int abi_signal_by_name(const char *name);
  * size bytes and terminates them if size is not 0. out may be NULL when size is 0.
  */
 size_t abi_format_flags(enum abi_arg_kind kind, uint64_t value, char *out, size_t size);
+
+/*
+ * Whether calls of this number can be intercepted. Not those that a notification would break: ends
+ * of threads, signal return, close (a cancelled one must not be repeated), forks and waits, which
+ * have to be interruptible.
+ */
+bool abi_may_intercept(int nr);

@@ -216,7 +216,7 @@ static int set_intercepted(struct launch_options *launch, char *text)
     for (char *item = strtok_r(text, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
         uint64_t nr;
 
-        if (io_parse_u64(item, PK_NR_LIMIT - 1, &nr) < 0 || !pk_may_intercept((int)nr))
+        if (io_parse_u64(item, PK_NR_LIMIT - 1, &nr) < 0 || !abi_may_intercept((int)nr))
             return cli_usage("run", "system call %s cannot be intercepted", item);
         launch->intercepted[nr / 64] |= 1ULL << nr % 64;
     }

@@ -50,7 +50,7 @@ struct pk_config {
     bool ipc_isolated;       /* the guest has an IPC namespace of its own */
     bool unix_isolated;      /* no host AF_UNIX name can be reached natively (namespaces) */
     bool test_device;        /* /dev/cerebro-test exists */
-    /* Numbers that come to the interceptor first; pk_may_intercept() holds for each. */
+    /* Numbers that come to the interceptor first; abi_may_intercept() holds for each. */
     uint64_t intercepted[PK_NR_LIMIT / 64];
 };
 
@@ -168,13 +168,7 @@ void pk_kernel_free(struct pk_kernel *kernel);
 /* Sets the handler of a number (0..PK_NR_LIMIT-1), replacing an older one. */
 void pk_kernel_set_handler(struct pk_kernel *kernel, int nr, pk_handler handler);
 
-/*
- * Whether calls of this number can be intercepted. Not those that a notification would break: ends
- * of threads, signal return, close (a cancelled one must not be repeated), forks and waits, which
- * have to be interruptible.
- */
-bool pk_may_intercept(int nr);
-
+/* Whether the interceptor sees calls of this number first. */
 static inline bool pk_is_intercepted(const struct pk_config *config, int nr)
 {
     return nr >= 0 && nr < PK_NR_LIMIT && (config->intercepted[nr / 64] >> nr % 64 & 1);

@@ -57,7 +57,7 @@ struct launch_options {
     /* A channel to the program that made this kernel (control/channel.h); borrowed. */
     bool has_channel;
     int channel;
-    /* Numbers that it intercepts, a bit for each; see pk_may_intercept(). */
+    /* Numbers that it intercepts, a bit for each; see abi_may_intercept(). */
     uint64_t intercepted[PK_NR_LIMIT / 64];
     const char *without; /* host features to do without, for tests: "send,journal,sync" */
     bool has_protected;  /* `protected_fd` is a file of the host that no guest may change */

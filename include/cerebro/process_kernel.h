@@ -1,0 +1,228 @@
+/*
+ * Process kernels for C programs: a kernel of its own for every process that you start.
+ *
+ *     process_kernel_t *kernel = pk_create(PK_TYPE_CUSTOM, "slow");
+ *
+ *     pk_set_handler(kernel, SYS_openat, slow_open, NULL);
+ *     pk_spawn(kernel, (char *[]){"/bin/ls", "-l", NULL});
+ *     pk_wait(kernel, &status);
+ *     pk_destroy(kernel);
+ *
+ * A process kernel is a process of its own, started by pk_spawn(): a handler that hangs or crashes
+ * holds up the guest thread that waits for it, and nothing else. When your program ends, its guests
+ * end.
+ *
+ * Errors: functions return 0 (or what they say) or a negative errno; pk_last_error() has a sentence
+ * and what to do. Nothing is printed, and no function exits.
+ *
+ * Threads: every function may be called from any thread. Handlers run on threads of the library,
+ * several at a time, with all signals blocked but those that a fault raises. A kernel must not be
+ * destroyed while another thread uses it, nor from one of its handlers.
+ *
+ * Link with -lcerebro (pkg-config cerebro).
+ */
+#ifndef CEREBRO_PROCESS_KERNEL_H
+#define CEREBRO_PROCESS_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PK_API __attribute__((visibility("default")))
+
+typedef enum {
+    PK_TYPE_GENERIC, /* the Linux personality as it is */
+    PK_TYPE_WINDOWS, /* not there yet: pk_create() fails with ENOSYS */
+    PK_TYPE_CUSTOM,  /* the same with handlers of yours */
+} process_kernel_type_t;
+
+typedef struct process_kernel process_kernel_t; /* opaque */
+
+/* What a kernel has done. `size` is set by the caller to sizeof, so that later ones can be longer.
+ */
+typedef struct pk_statistics {
+    size_t size;
+    uint64_t syscalls_intercepted; /* calls that a handler has seen */
+    uint64_t memory_allocated;     /* bytes handed out by pk_malloc() and not yet freed */
+    uint64_t io_operations;        /* descriptors given and guest memory read or written */
+    uint64_t errors;               /* handlers that failed, crashed or came too late */
+    uint64_t served;               /* calls that the process kernel itself has answered */
+    uint64_t denials;
+} pk_statistics_t;
+
+/* ---- the library ---- */
+
+/*
+ * Prepares the library; calling it is optional, and harmless again and again. Returns 0, or -ENOENT
+ * when the `cerebro` program cannot be found (set CEREBRO in the environment to its path).
+ */
+PK_API int pk_init(void);
+
+/* Destroys all kernels that are left, ending their guests. */
+PK_API void pk_shutdown(void);
+
+/*
+ * The sentence and the advice of the last failure in this thread, "" when there was none. Valid
+ * until the next call of the library in this thread.
+ */
+PK_API const char *pk_last_error(void);
+PK_API const char *pk_last_hint(void);
+
+/* ---- kernels ---- */
+
+/*
+ * Makes a kernel that has no guest yet. `name` (at most 63 bytes; NULL: "cerebro") is for people.
+ * NULL with errno set: ENOMEM, EINVAL (no such type), ENOSYS (a type that is not there yet).
+ */
+PK_API process_kernel_t *pk_create(process_kernel_type_t type, const char *name);
+
+/* Ends the guest, waits for its end and frees the kernel. NULL is allowed. */
+PK_API void pk_destroy(process_kernel_t *kernel);
+
+/* In a handler: the kernel that it serves. Elsewhere NULL. */
+PK_API process_kernel_t *pk_get_current(void);
+
+/* A pointer of yours that goes with the kernel. */
+PK_API void pk_set_private(process_kernel_t *kernel, void *private_data);
+PK_API void *pk_get_private(const process_kernel_t *kernel);
+
+/*
+ * Fills in a pk_statistics_t whose `size` says how much of it there is. The specification's
+ * `void *`: any other size is left alone.
+ */
+PK_API void pk_get_stats(process_kernel_t *kernel, void *stats_out);
+
+/* ---- what the guest may do; before pk_spawn(), -EBUSY after ---- */
+
+/*
+ * Any option of `cerebro run`, as there: pk_set_option(kernel, "--net", "host"), ("--write", "."),
+ * ("--limit", "memory=256M"); `value` is NULL for one without. Returns 0, -EINVAL or -ENOMEM; what
+ * a value is worth is found out by pk_spawn().
+ */
+PK_API int pk_set_option(process_kernel_t *kernel, const char *option, const char *value);
+
+/* The same by purpose. Paths may be relative to the current directory. */
+PK_API int pk_bind(process_kernel_t *kernel, const char *source, const char *target,
+                   bool read_only);
+PK_API int pk_limit(process_kernel_t *kernel, const char *name, uint64_t value);
+
+/* Lets every call of this number fail with this errno (positive), e.g. (SYS_ptrace, EPERM). */
+PK_API int pk_deny(process_kernel_t *kernel, int syscall_nr, int errnum);
+
+/* ---- handlers ---- */
+
+struct pk_call; /* one call of a guest, on its way */
+
+/*
+ * Decides about one call. Returns the call's result, or a negative errno; or what one of
+ * pk_call_native(), pk_call_forward(), pk_call_return_fd() and pk_call_defer() returned. It runs
+ * while the guest's thread waits, which takes no signal but SIGKILL meanwhile.
+ */
+typedef long (*pk_call_handler)(struct pk_call *call, void *user);
+
+/*
+ * Has calls of this number handled; NULL: not any more. Before pk_spawn(), -EBUSY after. Returns 0,
+ * -EINVAL for a number that cannot be intercepted (close, forks, waits, ends of threads, signal
+ * return) or is none, -ENOMEM.
+ */
+PK_API int pk_set_handler(process_kernel_t *kernel, int syscall_nr, pk_call_handler handler,
+                          void *user);
+
+/*
+ * The specification's form: `args` points to six values of type uint64_t. Returns as a
+ * pk_call_handler; PK_FORWARD serves the call as usual.
+ */
+PK_API int pk_register_syscall(process_kernel_t *kernel, int syscall_nr,
+                               int (*handler)(int nr, void *args));
+#define PK_FORWARD (-4097)
+
+/*
+ * How long a handler may take, in milliseconds; after that the guest's call fails with ETIMEDOUT,
+ * and what the handler answers later is dropped. 0: for ever. The default is 5000.
+ */
+PK_API int pk_set_handler_timeout(process_kernel_t *kernel, unsigned milliseconds);
+
+PK_API int pk_call_nr(const struct pk_call *call);
+PK_API uint64_t pk_call_arg(const struct pk_call *call, unsigned index); /* 0 to 5, else 0 */
+PK_API pid_t pk_call_pid(const struct pk_call *call);
+PK_API pid_t pk_call_tid(const struct pk_call *call);
+
+/*
+ * Copies guest memory. Copy once, decide on the copy: another thread of the guest can change it at
+ * any time. Return 0 (pk_call_read_string: the length without the terminator) or -EFAULT, -ESRCH
+ * when the guest is gone, -ENAMETOOLONG when the string does not end within `size` bytes.
+ */
+PK_API int pk_call_read(struct pk_call *call, uint64_t address, void *bytes, size_t length);
+PK_API int pk_call_write(struct pk_call *call, uint64_t address, const void *bytes, size_t length);
+PK_API ssize_t pk_call_read_string(struct pk_call *call, uint64_t address, char *text, size_t size);
+
+/*
+ * The host kernel runs the call as it stands, past the process kernel. Never for a call that names
+ * something (open, connect, exec): another thread can change the name after your check.
+ */
+PK_API long pk_call_native(struct pk_call *call);
+
+/* The process kernel serves the call as if there were no handler. */
+PK_API long pk_call_forward(struct pk_call *call);
+
+/*
+ * Gives the guest a duplicate of `fd` (kept); the call returns its number there. `cloexec`: it does
+ * not outlive an exec.
+ */
+PK_API long pk_call_return_fd(struct pk_call *call, int fd, bool cloexec);
+
+/*
+ * Answers later: from any thread, with pk_call_return(), which frees the call. No timeout runs.
+ */
+PK_API long pk_call_defer(struct pk_call *call);
+PK_API int pk_call_return(struct pk_call *call, long result);
+
+/* ---- guests ---- */
+
+/*
+ * Starts a program, with arguments, the environment of this process, and its standard streams.
+ * Returns the pid of the guest's first process, or a negative errno (-EBUSY: it has a guest).
+ */
+PK_API pid_t pk_spawn(process_kernel_t *kernel, char *const argv[]);
+
+/* Sends a signal to the guest's first process. Returns 0 or -ESRCH. */
+PK_API int pk_signal(process_kernel_t *kernel, int number);
+
+/*
+ * Waits for the end of the guest. Returns 0 with the first process' status as waitpid(2) gives it
+ * (NULL is allowed), or -ESRCH when there is no guest. It may be spawned again afterwards.
+ */
+PK_API int pk_wait(process_kernel_t *kernel, int *ret_status);
+
+/* ---- events ---- */
+
+typedef enum {
+    PK_EVENT_STARTED,
+    PK_EVENT_DENIAL,  /* text: what, rule and advice, in three lines */
+    PK_EVENT_TIMEOUT, /* a handler took too long: `nr` */
+    PK_EVENT_CRASH,   /* a handler crashed: `nr`; the guest got EIO */
+    PK_EVENT_ENDED,   /* status */
+} pk_event_type_t;
+
+typedef struct pk_event {
+    size_t size;
+    pk_event_type_t type;
+    int nr;
+    int status;
+    const char *text; /* "" where there is none; valid during the call */
+} pk_event_t;
+
+/* Called on a thread of the library; NULL: nobody is told. Returns 0. */
+PK_API int pk_set_event_handler(process_kernel_t *kernel,
+                                void (*handler)(const pk_event_t *event, void *user), void *user);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

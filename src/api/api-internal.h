@@ -1,0 +1,130 @@
+/*
+ * For the inside of the API room only: the kernel object of a program, and its threads.
+ *
+ * Locks: process_kernel.lock guards all its fields but those marked. Handlers, events and anything
+ * that may wait run without it.
+ *
+ * Threads of one kernel, all of them with signals blocked:
+ *   receivers   wait for messages; one that runs a handler leaves the waiting to another, so that a
+ *               handler that hangs holds up nobody
+ *   watchdog    answers calls whose handlers take too long
+ * They are detached and hold a reference: a handler that never returns keeps the object alive.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/list.h"
+#include "cerebro/process_kernel.h"
+#include "control/channel.h"
+
+#define API_NUMBERS         512
+#define API_RECEIVERS_MAX   64
+#define API_TIMEOUT_DEFAULT 5000
+
+/* What a handler returns to say that the answer is given otherwise; no errno is below -4095. */
+#define API_NATIVE   (-4098)
+#define API_DEFERRED (-4099)
+#define API_DONE     (-4100)
+
+struct api_handler {
+    pk_call_handler handler;
+    void *user;
+    int (*plain)(int nr, void *args); /* the specification's form, when `handler` is NULL */
+    int deny;                         /* positive errno, when both are NULL */
+};
+
+struct process_kernel {
+    atomic_uint references; /* no lock */
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* any field */
+    process_kernel_type_t type;
+    char name[64];
+    _Atomic(void *) private_data; /* no lock */
+    char **options;               /* of `cerebro run`; malloc'ed strings */
+    size_t option_count;
+    struct api_handler
+        handlers[API_NUMBERS]; /* not changed while a guest runs: read without lock */
+    unsigned timeout_ms;
+    void (*on_event)(const pk_event_t *event, void *user);
+    void *event_user;
+
+    bool running;     /* between pk_spawn() and the end of the guest */
+    pid_t front;      /* our child, `cerebro run` */
+    pid_t guest;      /* its first process */
+    pid_t supervisor; /* the process kernel's process */
+    int channel;      /* -1: none; stays open while threads use it */
+    int listener;     /* of the guest's filter; -1: none */
+    int wait_status;
+    unsigned receivers, idle; /* threads, and those that wait for a message */
+    bool has_watchdog;
+    struct list calls; /* struct pk_call, those whose handlers run */
+
+    atomic_uint_fast64_t intercepted, io_operations, errors; /* no lock */
+    struct list node;                                        /* on the library's list, its lock */
+};
+
+struct pk_call {
+    struct list node; /* on process_kernel.calls while its handler runs */
+    process_kernel_t *kernel;
+    struct channel_call request;
+    uint64_t deadline_ns; /* 0: none */
+    atomic_bool answered; /* whoever sets it answers */
+};
+
+/* ---- error.c ---- */
+
+/* Remembers what failed, for pk_last_error(). Returns the negative errno. */
+int api_fail(int code, const char *hint, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Takes an error of another room over. */
+int api_take_error(const struct base_error *error);
+
+/* ---- kernel.c ---- */
+
+void api_unref(process_kernel_t *kernel);
+void api_tell(process_kernel_t *kernel, pk_event_type_t type, int nr, int status, const char *text);
+
+/* ---- receive.c ---- */
+
+/* Starts the threads of a guest that has started. Returns 0 or a negative errno. */
+int api_start_threads(process_kernel_t *kernel);
+
+/* Tells of a denial. */
+void api_denial(process_kernel_t *kernel, const struct channel_message *message);
+
+/* ---- call.c ---- */
+
+/*
+ * Answers a call with a result or a negative errno, unless somebody has. Returns 0, or -ENOENT when
+ * the guest does not wait any more.
+ */
+int api_answer(struct pk_call *call, long result);
+
+/* Runs the handler of a call and does what it says. Takes the call. */
+void api_handle(struct pk_call *call);
+
+/* ---- fence.c ---- */
+
+#define API_FAULTS 4
+extern const int api_faults[API_FAULTS]; /* signals that a handler's fault raises */
+
+/*
+ * Runs a handler; a fault in it (SIGSEGV, SIGBUS, SIGFPE, SIGILL) ends it here. Returns false then.
+ */
+bool api_fenced(pk_call_handler handler, struct pk_call *call, void *user, long *ret_result);
+
+/*
+ * Takes the signals of faults over. For each guest anew: the program may have set handlers of its
+ * own meanwhile, which are called for faults that are not ours.
+ */
+void api_fence_install(void);
+
+/* Prepares the calling thread for faults; and undoes that. */
+int api_fence_enter(void **ret_stack);
+void api_fence_leave(void *stack);

@@ -1,0 +1,257 @@
+/*
+ * What a handler can learn of a call and do with it. Guest memory is reached directly, and answers
+ * go to the guest on a duplicate of the filter's listener.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+
+#include "api/api-internal.h"
+
+#ifndef SECCOMP_ADDFD_FLAG_SEND
+#define SECCOMP_ADDFD_FLAG_SEND (1UL << 1)
+#endif
+
+#define PAGE 4096
+
+static __thread process_kernel_t *current;
+static __thread bool deferred; /* the call whose handler runs here belongs to somebody else now */
+
+PK_API process_kernel_t *pk_get_current(void)
+{
+    return current;
+}
+
+PK_API int pk_call_nr(const struct pk_call *call)
+{
+    return call->request.nr;
+}
+
+PK_API uint64_t pk_call_arg(const struct pk_call *call, unsigned index)
+{
+    return index < 6 ? call->request.args[index] : 0;
+}
+
+PK_API pid_t pk_call_pid(const struct pk_call *call)
+{
+    return call->request.pid;
+}
+
+PK_API pid_t pk_call_tid(const struct pk_call *call)
+{
+    return call->request.tid;
+}
+
+static int listener_ioctl(struct pk_call *call, unsigned long request, void *argument)
+{
+    int r;
+
+    do
+        r = ioctl(call->kernel->listener, request, argument);
+    while (r < 0 && errno == EINTR);
+    return r < 0 ? -errno : r;
+}
+
+static bool take_answer(struct pk_call *call)
+{
+    return !atomic_exchange(&call->answered, true);
+}
+
+static int send_result(struct pk_call *call, long result, unsigned flags)
+{
+    struct seccomp_notif_resp response = {.id = call->request.id, .flags = flags};
+
+    if (result < 0 && result >= -4095)
+        response.error = (int32_t)result;
+    else
+        response.val = result;
+    return listener_ioctl(call, SECCOMP_IOCTL_NOTIF_SEND, &response);
+}
+
+int api_answer(struct pk_call *call, long result)
+{
+    return take_answer(call) ? send_result(call, result, 0) : -ENOENT;
+}
+
+/* A whole copy, or none: what lies behind a hole is no argument. */
+static int copy(struct pk_call *call, uint64_t address, void *bytes, size_t length, bool to_guest)
+{
+    struct iovec local = {.iov_base = bytes, .iov_len = length};
+    struct iovec remote = {.iov_base = (void *)address, .iov_len = length};
+    ssize_t n = to_guest ? process_vm_writev(call->request.tid, &local, 1, &remote, 1, 0)
+                         : process_vm_readv(call->request.tid, &local, 1, &remote, 1, 0);
+
+    atomic_fetch_add(&call->kernel->io_operations, 1);
+    if (n == (ssize_t)length)
+        return 0;
+    return n < 0 && errno != EFAULT ? -errno : -EFAULT;
+}
+
+PK_API int pk_call_read(struct pk_call *call, uint64_t address, void *bytes, size_t length)
+{
+    return length ? copy(call, address, bytes, length, false) : 0;
+}
+
+PK_API int pk_call_write(struct pk_call *call, uint64_t address, const void *bytes, size_t length)
+{
+    return length ? copy(call, address, (void *)bytes, length, true) : 0;
+}
+
+PK_API ssize_t pk_call_read_string(struct pk_call *call, uint64_t address, char *text, size_t size)
+{
+    size_t used = 0;
+
+    while (used < size) {
+        size_t room = PAGE - (address + used) % PAGE;
+        size_t length = room < size - used ? room : size - used;
+        int r = pk_call_read(call, address + used, text + used, length);
+        char *end = r == 0 ? memchr(text + used, '\0', length) : NULL;
+
+        if (r < 0)
+            return r;
+        if (end)
+            return end - text;
+        used += length;
+    }
+    return -ENAMETOOLONG;
+}
+
+PK_API long pk_call_native(struct pk_call *call)
+{
+    (void)call;
+    return API_NATIVE;
+}
+
+PK_API long pk_call_forward(struct pk_call *call)
+{
+    (void)call;
+    return PK_FORWARD;
+}
+
+PK_API long pk_call_return_fd(struct pk_call *call, int fd, bool cloexec)
+{
+    struct seccomp_notif_addfd request = {.id = call->request.id,
+                                          .srcfd = (uint32_t)fd,
+                                          .newfd_flags = cloexec ? O_CLOEXEC : 0,
+                                          .flags = SECCOMP_ADDFD_FLAG_SEND};
+    int r;
+
+    if (fcntl(fd, F_GETFD) < 0)
+        return -EBADF;
+    if (!take_answer(call))
+        return API_DONE;
+    atomic_fetch_add(&call->kernel->io_operations, 1);
+    r = listener_ioctl(call, SECCOMP_IOCTL_NOTIF_ADDFD, &request);
+    if (r == -EINVAL) { /* before Linux 5.14 */
+        request.flags = 0;
+        r = listener_ioctl(call, SECCOMP_IOCTL_NOTIF_ADDFD, &request);
+        if (r >= 0)
+            send_result(call, r, 0);
+    }
+    if (r < 0 && r != -ENOENT)
+        send_result(call, r, 0);
+    return API_DONE;
+}
+
+static int forward(struct pk_call *call)
+{
+    struct channel_message message = {.type = CHANNEL_FORWARD, .call = call->request};
+    size_t size = offsetof(struct channel_call, pid);
+
+    return take_answer(call) ? channel_send(call->kernel->channel, &message, size, -1) : -ENOENT;
+}
+
+/* Takes the call off the list of those that the watchdog looks after. */
+static void retire(struct pk_call *call)
+{
+    pthread_mutex_lock(&call->kernel->lock);
+    list_remove(&call->node);
+    pthread_mutex_unlock(&call->kernel->lock);
+}
+
+PK_API long pk_call_defer(struct pk_call *call)
+{
+    retire(call);
+    deferred = true;
+    return API_DEFERRED;
+}
+
+static void release(struct pk_call *call)
+{
+    api_unref(call->kernel);
+    free(call);
+}
+
+PK_API int pk_call_return(struct pk_call *call, long result)
+{
+    int r;
+
+    if (result == API_NATIVE)
+        r = take_answer(call) ? send_result(call, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE) : -ENOENT;
+    else if (result == PK_FORWARD)
+        r = forward(call);
+    else if (result == API_DONE)
+        r = 0;
+    else
+        r = api_answer(call, result < -4095 ? -EIO : result);
+    if (result < -4095 && result > PK_FORWARD)
+        atomic_fetch_add(&call->kernel->errors, 1);
+    release(call);
+    return r;
+}
+
+static long run_plain(struct pk_call *call, void *user)
+{
+    const struct api_handler *handler = user;
+
+    return handler->plain(call->request.nr, call->request.args);
+}
+
+static long run_denial(struct pk_call *call, void *user)
+{
+    const struct api_handler *handler = user;
+
+    (void)call;
+    return -handler->deny;
+}
+
+static bool run_handler(struct pk_call *call, long *ret_result)
+{
+    struct api_handler *handler = &call->kernel->handlers[call->request.nr];
+
+    if (handler->handler)
+        return api_fenced(handler->handler, call, handler->user, ret_result);
+    if (handler->plain)
+        return api_fenced(run_plain, call, handler, ret_result);
+    if (handler->deny)
+        return api_fenced(run_denial, call, handler, ret_result);
+    return true;
+}
+
+void api_handle(struct pk_call *call)
+{
+    long result = PK_FORWARD;
+    int nr = call->request.nr;
+    process_kernel_t *kernel = call->kernel;
+    bool fine;
+
+    atomic_fetch_add(&kernel->intercepted, 1);
+    current = kernel;
+    deferred = false;
+    fine = run_handler(call, &result);
+    current = NULL;
+    /* Somebody may have answered a deferred call, and with it freed it, by now. */
+    if (deferred)
+        return;
+    retire(call);
+    if (!fine) {
+        atomic_fetch_add(&kernel->errors, 1);
+        api_tell(kernel, PK_EVENT_CRASH, nr, 0, "");
+        result = -EIO;
+    }
+    pk_call_return(call, result == API_DEFERRED ? -EIO : result);
+}
