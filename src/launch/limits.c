@@ -252,14 +252,25 @@ static int hold_pids(const struct pk_limits *limits, struct limits_holder *holde
 }
 
 /*
- * Tries to make a process with a number that is taken: the host refuses that, but only after it has
- * looked at the limit. Nothing is made, so nothing is in the way of the guests.
+ * Tries to make a process in a way that the host refuses, but only after it has looked at the
+ * limit: with a number that is taken or, where clone3 is forbidden (container engines), with no
+ * memory for its pidfd. Nothing is made, so nothing is in the way of the guests. Returns the errno.
  */
-static bool is_full(uint64_t process_limit)
+static int try_process(void)
 {
     pid_t taken = 1;
     struct clone_args arguments = {
         .exit_signal = SIGCHLD, .set_tid = (uintptr_t)&taken, .set_tid_size = 1};
+
+    if (syscall(SYS_clone3, &arguments, sizeof(arguments)) < 0 && errno != ENOSYS)
+        return errno;
+    if (syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, (int *)1, NULL, 0L) == 0)
+        _exit(0); /* cannot be */
+    return errno;
+}
+
+static bool is_full(uint64_t process_limit)
+{
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NPROC, &limit) < 0)
@@ -267,7 +278,7 @@ static bool is_full(uint64_t process_limit)
     limit.rlim_cur = process_limit;
     if (limit.rlim_cur > limit.rlim_max || setrlimit(RLIMIT_NPROC, &limit) < 0)
         return false;
-    return syscall(SYS_clone3, &arguments, sizeof(arguments)) < 0 && errno == EAGAIN;
+    return try_process() == EAGAIN;
 }
 
 void limits_look(void *user, bool ended)

@@ -76,7 +76,8 @@ static void on_pipe(int signal)
 static void take_signals(struct trap *trap)
 {
     struct sigaction action = {.sa_sigaction = on_wake_up, .sa_flags = SA_SIGINFO};
-    struct sigaction pipe_action = {.sa_handler = on_pipe};
+    /* RECV is restarted, too, and then refuses the spoilt buffer; other calls are left in peace. */
+    struct sigaction pipe_action = {.sa_handler = on_pipe, .sa_flags = SA_RESTART};
     sigset_t child;
 
     sigemptyset(&action.sa_mask);
