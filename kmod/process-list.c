@@ -54,8 +54,10 @@ static u32 count_rest(const struct kapi_view *view, u32 cursor)
 	return count;
 }
 
-/* Writes one record at the caller's distance; what the caller does not know is cut, what we do not
- * know is zero. */
+/*
+ * Writes one record at the caller's distance; what the caller does not know is cut, what we do not
+ * know is zero. Returns 1, or 0 for a process that was reaped meanwhile and has no number any more.
+ */
 static int put_record(struct task_struct *task, const struct kapi_view *view, char __user *to,
 		      size_t distance)
 {
@@ -63,9 +65,11 @@ static int put_record(struct task_struct *task, const struct kapi_view *view, ch
 	size_t known = min(distance, sizeof(record));
 
 	kapi_process_fill(task, view->ns, &record);
+	if (!record.pid)
+		return 0;
 	if (copy_to_user(to, &record, known))
 		return -EFAULT;
-	return clear_user(to + known, distance - known) ? -EFAULT : 0;
+	return clear_user(to + known, distance - known) ? -EFAULT : 1;
 }
 
 static int walk(const struct kapi_view *view, struct kapi_process_list *list)
@@ -74,7 +78,7 @@ static int walk(const struct kapi_view *view, struct kapi_process_list *list)
 	u64 room = div_u64(list->length, list->record_size);
 	struct task_struct *task;
 	u32 cursor = list->cursor;
-	int error;
+	int written;
 
 	while ((task = next_process(view, &cursor))) {
 		if (list->count == room) {
@@ -82,12 +86,12 @@ static int walk(const struct kapi_view *view, struct kapi_process_list *list)
 			list->flags |= KAPI_LIST_TRUNCATED;
 			return 0;
 		}
-		error = put_record(task, view, to + (u64)list->count * list->record_size,
-				   list->record_size);
+		written = put_record(task, view, to + (u64)list->count * list->record_size,
+				     list->record_size);
 		put_task_struct(task);
-		if (error)
-			return error;
-		list->count++;
+		if (written < 0)
+			return written;
+		list->count += written;
 		list->cursor = cursor;
 		if (fatal_signal_pending(current))
 			return -EINTR;

@@ -298,18 +298,19 @@ static struct task_struct *find_process(pid_t nr)
 int kapi_process_info(struct kapi_call *call, void *data)
 {
 	struct kapi_process_info *info = data;
-	struct kapi_process_record record;
+	struct kapi_process_record record = {};
 	struct task_struct *task;
 	struct kapi_view view;
 
 	kapi_view_init(&view);
 	task = info->pid > 0 ? find_process(info->pid) : NULL;
-	if (!task || !kapi_view_has(&view, task)) {
-		memset(info, 0, sizeof(*info));
-		info->pid = -1; /* not there and not visible look the same */
-	} else {
+	if (task && kapi_view_has(&view, task))
 		kapi_process_fill(task, view.ns, &record);
+	if (record.pid) {
 		to_process_info(&record, info);
+	} else { /* not there, not visible and reaped meanwhile look the same */
+		memset(info, 0, sizeof(*info));
+		info->pid = -1;
 	}
 	if (task)
 		put_task_struct(task);
