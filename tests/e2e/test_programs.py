@@ -116,7 +116,8 @@ def test_process_tools() -> None:
     need("ps", "pgrep", "pkill", "top")
     if NATIVE:
         pytest.skip("natively it would meet other processes")
-    got = sh("sleep 100 & pgrep -x sleep | wc -l; ps -o comm= -p $!; ps aux | grep -c '[s]leep'; "
+    got = sh("sleep 100 & until grep -qx sleep /proc/$!/comm; do :; done; "
+             "pgrep -x sleep | wc -l; ps -o comm= -p $!; ps aux | grep -c '[s]leep'; "
              "pkill -x sleep; wait $!; echo $?; top -bn1 | head -1 | grep -c load; free | wc -l; "
              "uptime | wc -l").ok()
     lines = got.out.split()

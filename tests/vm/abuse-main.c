@@ -228,9 +228,22 @@ static void hand_to_group(void)
         fprintf(stderr, "cannot hand the device to its group: %s\n", strerror(errno));
 }
 
-static bool fresh_module(const char *parameters)
+/* Processes that the tests before have killed may still be on their way out, with the device open.
+ */
+static int unload_patiently(void)
 {
     int r = module_unload(MODULE_NAME);
+
+    for (int i = 0; r == -EAGAIN && i < 10000; i++) {
+        usleep(1000);
+        r = module_unload(MODULE_NAME);
+    }
+    return r;
+}
+
+static bool fresh_module(const char *parameters)
+{
+    int r = unload_patiently();
 
     if (r == 0 || r == -ENOENT)
         r = module_load(MODULE_FILE, parameters);
