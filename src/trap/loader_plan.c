@@ -219,6 +219,8 @@ void loader_serve(struct trap *trap, const struct seccomp_notif *notif)
         plan = pending_take(trap, pid, token, &installed);
     if (plan)
         r = load(&call, plan, &installed);
+    if (r < 0 && !trap_is_waiting(trap, notif->id))
+        r = -ENOENT;
     if (r < 0 && r != -ENOENT)
         trap_send(trap, notif->id, r);
     if (plan && may_ask_again(trap, r))

@@ -42,6 +42,11 @@ int trap_ioctl(const struct trap *trap, unsigned long request, void *argument)
     return r < 0 ? -errno : r;
 }
 
+bool trap_is_waiting(const struct trap *trap, uint64_t id)
+{
+    return trap_ioctl(trap, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+}
+
 int trap_send(struct trap *trap, uint64_t id, int64_t value)
 {
     struct seccomp_notif_resp response = {.id = id};

@@ -125,6 +125,9 @@ struct trap_held {
 /* ioctl() on the listener, not interrupted by signals. Returns its value or a negative errno. */
 int trap_ioctl(const struct trap *trap, unsigned long request, void *argument);
 
+/* Whether the thread of a notification still waits for its answer. */
+bool trap_is_waiting(const struct trap *trap, uint64_t id);
+
 /* Answers a notification with a value or a negative errno. Returns 0, -ENOENT when it is gone. */
 int trap_send(struct trap *trap, uint64_t id, int64_t value);
 
