@@ -38,23 +38,13 @@ static ssize_t port_read(struct pk_request *request, uint64_t address, void *byt
     return n < 0 ? -errno : n;
 }
 
-/*
- * Without WAIT_KILLABLE_RECV a signal can have taken the thread out of its call: what lies at the
- * address then may be the frame of another function. (A microsecond remains between the look and
- * the write.)
- */
 static ssize_t port_write(struct pk_request *request, uint64_t address, const void *bytes,
                           size_t length)
 {
-    struct trap_call *call = call_of(request);
     struct iovec local = {.iov_base = (void *)bytes, .iov_len = length};
     struct iovec remote = {.iov_base = (void *)address, .iov_len = length};
-    ssize_t n;
+    ssize_t n = process_vm_writev(call_of(request)->tid, &local, 1, &remote, 1, 0);
 
-    if (!call->trap->features.wait_killable && !call->held &&
-        !trap_is_waiting(call->trap, call->id))
-        return -ESRCH;
-    n = process_vm_writev(call->tid, &local, 1, &remote, 1, 0);
     return n < 0 ? -errno : n;
 }
 
