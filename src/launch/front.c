@@ -112,6 +112,13 @@ static void report_start(void *user, pid_t pid, struct trap *trap)
     io_write_all(supervisor->report_fd, &report, sizeof(report));
 }
 
+/* The other threads block all signals: none of them is in the handler. */
+static void report_end(void *user)
+{
+    (void)user;
+    signal_targets.trap = NULL;
+}
+
 /*
  * A front that is stopped does not read: it is continued with the program. When the pipe is full it
  * has much to read, and will look at the program itself.
@@ -141,7 +148,7 @@ extern void __lsan_do_leak_check(void) __attribute__((weak));
 static _Noreturn void run_supervisor(struct supervisor *supervisor)
 {
     struct launch_watch watch = {
-        .started = report_start, .changed = report_change, .user = supervisor};
+        .started = report_start, .changed = report_change, .ended = report_end, .user = supervisor};
     struct report report = {.kind = REPORT_ENDED};
 
     prctl(PR_SET_NAME, "cerebro-kernel");

@@ -127,6 +127,8 @@ struct launch_watch {
     void (*started)(void *user, pid_t pid, struct trap *trap);
     /* It has stopped, goes on or has ended: trap_start.first_changed. On any thread. */
     void (*changed)(void *user, int wait_status);
+    /* The trap that `started` got is about to be freed. On the thread that supervises. */
+    void (*ended)(void *user);
     void *user;
 };
 

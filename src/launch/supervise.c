@@ -323,6 +323,8 @@ int launch_supervise(const struct launch_options *options, const struct launch_h
         if (watch->started)
             watch->started(watch->user, run.kernel->root_pid, run.trap);
         r = trap_run(run.trap, &result.wait_status);
+        if (watch->ended)
+            watch->ended(watch->user);
     }
     result.duration_ns = io_now_ns() - begin;
     if (r == 0)

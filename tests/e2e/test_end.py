@@ -207,6 +207,20 @@ def test_signal_to_the_supervisor_ends_the_tree() -> None:
     finish(process, pids)
 
 
+def test_signals_to_the_supervisor_while_it_takes_down() -> None:
+    """The first of them ends the tree; the others find a kernel that is half gone."""
+    for _ in range(5):
+        process = busy()
+        supervisor = supervisor_of(front_of(process))
+        assert supervisor
+        pids = [found.pid for found in descendants(front_of(process))]
+        deadline = time.monotonic() + 10
+        while not all_gone([supervisor.pid]) and time.monotonic() < deadline:
+            send(supervisor.pid, signal.SIGTERM)
+        finish(process, pids)
+        assert process.returncode != 125, "the process kernel did not end in good order"
+
+
 def test_whole_group_killed() -> None:
     process = busy()
     time.sleep(0.1)
