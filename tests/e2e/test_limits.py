@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from harness import Result, bash, run, sh
+from harness import Result, bash, run, sh, wait_until
 
 EAT = """
 import sys
@@ -118,7 +118,8 @@ def test_the_users_own_limits_count_too() -> None:
 def test_nothing_is_left_of_the_groups() -> None:
     before = groups()
     sh("true", options=["--limit", "memory=64M"])
-    assert groups() == before
+    # Others may run on the same host: what goes away by itself is theirs.
+    assert wait_until(lambda: groups() <= before, 3), groups() - before
 
 
 def groups() -> set[str]:
