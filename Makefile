@@ -24,6 +24,7 @@ $(TEST_BUILD)/build.ninja: | deps
 		-Db_sanitize=address,undefined -Db_lundef=false >/dev/null
 
 demo: all ## build, then run bash, python and gcc under a process kernel
+	@tools/install-deps demo
 	@tools/demo $(BUILD)/src/cli/cerebro
 
 test: deps ## install what tests need, build, run all tests
