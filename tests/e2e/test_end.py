@@ -656,4 +656,5 @@ def test_no_group_is_left(victim: str, is_root: bool) -> None:
     if groups() - before:
         # Killed after its last guest had ended and before it tidied up: the next run does.
         run_host(run_argv(["/bin/true"], ["--limit", "pids=100,memory=500M"]))
-    assert groups() <= before
+    # Others may run on the same host: what goes away by itself is theirs.
+    assert wait_until(lambda: groups() <= before, 5), groups() - before
