@@ -97,6 +97,33 @@ PK_API void *pk_get_private(const process_kernel_t *kernel);
  */
 PK_API void pk_get_stats(process_kernel_t *kernel, void *stats_out);
 
+/* ---- memory of the program's own ---- */
+
+/*
+ * Has pk_malloc() and pk_free() use these two functions; NULL, NULL: the C library's again. At any
+ * time, also while blocks are in use: each is freed by the function that was registered when it was
+ * allocated. They may be called from several threads at once, and need not tell sizes nor align.
+ * Returns 0, or -EINVAL for one without the other.
+ *
+ * The guest's own malloc is another matter: pk_set_option(kernel, "--allocator", "libfoo.so").
+ */
+PK_API int pk_register_allocator(process_kernel_t *kernel, void *(*malloc_fn)(size_t),
+                                 void (*free_fn)(void *));
+
+/*
+ * Memory for your program, aligned as malloc(3) does and counted in the kernel's memory_allocated
+ * (`size` bytes; the allocator is asked for up to 47 more, in which its length is noted). In a
+ * handler NULL means the handler's kernel, here and above. NULL with errno set: ENOMEM, EINVAL (no
+ * kernel). The block is yours until pk_free(), also beyond the end of the kernel.
+ */
+PK_API void *pk_malloc(process_kernel_t *kernel, size_t size);
+
+/*
+ * Gives back what pk_malloc() returned; NULL does nothing. Where it came from is noted with the
+ * block, so `kernel` may be NULL everywhere.
+ */
+PK_API void pk_free(process_kernel_t *kernel, void *memory);
+
 /* ---- what the guest may do; before pk_spawn(), -EBUSY after ---- */
 
 /*

@@ -38,6 +38,8 @@ struct api_handler {
     int deny;                         /* positive errno, when both are NULL */
 };
 
+struct api_memory; /* see memory.c */
+
 struct process_kernel {
     atomic_uint references; /* no lock */
     pthread_mutex_t lock;
@@ -50,6 +52,7 @@ struct process_kernel {
     struct api_handler
         handlers[API_NUMBERS]; /* not changed while a guest runs: read without lock */
     unsigned timeout_ms;
+    struct api_memory *memory; /* has a lock of its own */
     void (*on_event)(const pk_event_t *event, void *user);
     void *event_user;
 
@@ -89,6 +92,17 @@ int api_take_error(const struct base_error *error);
 
 void api_unref(process_kernel_t *kernel);
 void api_tell(process_kernel_t *kernel, pk_event_type_t type, int nr, int status, const char *text);
+
+/* ---- memory.c ---- */
+
+/* An account of memory with the C library's allocator; NULL when there is no memory for it. */
+struct api_memory *api_memory_new(void);
+
+/* Gives it up; it stays while blocks are on it. */
+void api_memory_unref(struct api_memory *account);
+
+/* Bytes handed out and not yet freed. */
+uint64_t api_memory_allocated(const struct api_memory *account);
 
 /* ---- receive.c ---- */
 

@@ -27,6 +27,7 @@ void api_unref(process_kernel_t *kernel)
     if (atomic_fetch_sub(&kernel->references, 1) > 1)
         return;
     free_options(kernel);
+    api_memory_unref(kernel->memory);
     base_close(kernel->channel);
     base_close(kernel->listener);
     pthread_cond_destroy(&kernel->changed);
@@ -46,6 +47,11 @@ PK_API process_kernel_t *pk_create(process_kernel_type_t type, const char *name)
     kernel = calloc(1, sizeof(*kernel));
     if (kernel == NULL)
         return NULL;
+    kernel->memory = api_memory_new();
+    if (kernel->memory == NULL) {
+        free(kernel);
+        return NULL;
+    }
     atomic_init(&kernel->references, 1);
     pthread_mutex_init(&kernel->lock, NULL);
     pthread_cond_init(&kernel->changed, NULL);
@@ -278,6 +284,7 @@ PK_API void pk_get_stats(process_kernel_t *kernel, void *stats_out)
     supervisor = kernel->running ? kernel->supervisor : 0;
     pthread_mutex_unlock(&kernel->lock);
     stats.syscalls_intercepted = atomic_load(&kernel->intercepted);
+    stats.memory_allocated = api_memory_allocated(kernel->memory);
     stats.io_operations = atomic_load(&kernel->io_operations);
     stats.errors = atomic_load(&kernel->errors);
     ask_kernel(supervisor, &stats);
