@@ -4,7 +4,7 @@ TEST_BUILD ?= build-test
 PREFIX     ?= /usr/local
 MESON      ?= meson
 
-.PHONY: all deps demo test test-vm test-kasan bench fuzz check format install clean help
+.PHONY: all deps demo test test-vm test-kasan bench bench-api fuzz check format install clean help
 
 all: $(BUILD)/build.ninja ## build everything
 	@ninja -C $(BUILD)
@@ -44,6 +44,9 @@ bench: all ## compare with native, bwrap, proot and runsc
 	@tools/install-deps bench
 	@ninja -C $(BUILD) >/dev/null
 	@/usr/bin/python3 bench/run.py --cerebro $(BUILD)/src/cli/cerebro $(BENCH_ARGS)
+
+bench-api: all ## what calls cost through the C library
+	@CEREBRO=$(abspath $(BUILD))/src/cli/cerebro $(BUILD)/bench/bench_api $(BENCH_ARGS)
 
 fuzz: $(TEST_BUILD)/build.ninja ## run each fuzz target for FUZZ_SECONDS (default 20)
 	@ninja -C $(TEST_BUILD) >/dev/null
