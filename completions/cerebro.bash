@@ -25,7 +25,7 @@ _cerebro_find_program()
             program=$((i + 1))
             return
             ;;
-        --bind | --write | --root | --overlay | --net | --cwd | --env | --uid | --limit | --trace-to | --audit)
+        --bind | --write | --root | --overlay | --net | --cwd | --env | --allocator | --uid | --limit | --trace-to | --audit)
             # "=" and ":" are words of their own.
             ((i++))
             [[ ${COMP_WORDS[i]} == "=" ]] && ((i++))
@@ -81,7 +81,7 @@ _cerebro_program()
 
 _cerebro_run()
 {
-    local options="--bind --write --root --overlay --net --cwd --env --uid --limit --no-walls
+    local options="--bind --write --root --overlay --net --cwd --env --allocator --uid --limit --no-walls
         --wait-all --test-device --trace --trace-to --audit --stats --diff --json --quiet --help"
     local program option
 
@@ -111,6 +111,15 @@ _cerebro_run()
     --bind | --write | --trace-to | --audit | --bind= | --write= | --trace-to= | --audit=)
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         compopt -o filenames
+        ;;
+    --allocator | --allocator=)
+        if [[ $cur == */* ]]; then
+            mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+            compopt -o filenames
+        else
+            mapfile -t COMPREPLY < <(compgen -W "$(cd /usr/lib/x86_64-linux-gnu 2>/dev/null &&
+                echo lib*malloc*.so.[0-9])" -- "$cur")
+        fi
         ;;
     --env | --env=)
         mapfile -t COMPREPLY < <(compgen -e -S = -- "$cur")

@@ -29,6 +29,8 @@ const char run_help[] =
     "  --net none|host         no network (default), or the host's\n"
     "  --cwd DIR               start in DIR\n"
     "  --env NAME=VALUE        set an environment variable; may be repeated\n"
+    "  --allocator LIB         a shared library whose malloc the program uses, as a path or a name\n"
+    "                          (libmimalloc.so.2); not for statically linked programs\n"
     "\n"
     "Who it is and what it may use\n"
     "  --uid N[:GID]           the ids it believes to have; 0 is a root that can harm nothing\n"
@@ -61,6 +63,7 @@ enum {
     OPT_UID,
     OPT_ENV,
     OPT_CWD,
+    OPT_ALLOCATOR,
     OPT_LIMIT,
     OPT_TRACE,
     OPT_TRACE_TO,
@@ -86,6 +89,7 @@ static const struct option long_options[] = {
     {"uid", required_argument, NULL, OPT_UID},
     {"env", required_argument, NULL, OPT_ENV},
     {"cwd", required_argument, NULL, OPT_CWD},
+    {"allocator", required_argument, NULL, OPT_ALLOCATOR},
     {"limit", required_argument, NULL, OPT_LIMIT},
     {"trace", optional_argument, NULL, OPT_TRACE},
     {"trace-to", required_argument, NULL, OPT_TRACE_TO},
@@ -307,6 +311,9 @@ static int set_option(struct run_options *options, int option, char *value)
         return set_environment(options, value);
     case OPT_CWD:
         launch->cwd = value;
+        return 0;
+    case OPT_ALLOCATOR:
+        launch->allocator = value;
         return 0;
     case OPT_LIMIT:
         return set_limits(options, value);

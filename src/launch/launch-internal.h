@@ -12,6 +12,9 @@
 int view_build(struct vfs *vfs, const struct launch_options *options,
                struct launch_layers *ret_layers, struct base_error *error);
 
+/* Mounts one more piece of the host, making what it is mounted on. */
+int view_bind(struct vfs *vfs, const struct launch_bind *bind, struct base_error *error);
+
 /* The guest path in which the program starts; at most PATH_MAX with the terminator. */
 int view_cwd(const struct launch_options *options, char *path, size_t size);
 
@@ -22,6 +25,32 @@ int view_cwd(const struct launch_options *options, char *path, size_t size);
 int program_find(struct pk_kernel *kernel, const struct launch_options *options,
                  const struct pk_context *context, struct pk_exec_plan **ret_plan,
                  int *ret_exit_status, struct base_error *error);
+
+/* The environment of a guest with another allocator (launch_options.allocator); else all 0. */
+struct allocator {
+    char **envp;        /* for the guest; owned, of its strings only `variable` is */
+    char *variable;     /* "LD_PRELOAD=...", shared with processes that are forked later */
+    size_t size;        /* ... with so much room */
+    const char *former; /* its value before, or NULL; borrowed from the options */
+};
+
+/* Before the first process is forked. Returns 0 or a negative errno. */
+int allocator_prepare(const struct launch_options *options, struct allocator *allocator,
+                      struct base_error *error);
+
+/*
+ * Finds the library, checks that it is one, and puts it in front of LD_PRELOAD; before the first
+ * process goes on. A path, or a name that is looked for in the usual directories, first in the view
+ * and then on the host; what only the host has is bound read-only below /tmp/.cerebro-allocator.
+ */
+int allocator_place(struct allocator *allocator, struct vfs *vfs, const struct vfs_actor *actor,
+                    const char *wanted, struct base_error *error);
+
+/* Whether a program takes libraries at all. Returns 0 or -ENOTSUP. */
+int allocator_check_program(const struct pk_exec_plan *plan, const char *program,
+                            struct base_error *error);
+
+void allocator_release(struct allocator *allocator);
 
 struct control_server;
 

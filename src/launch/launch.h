@@ -45,6 +45,7 @@ struct launch_options {
     const char *cwd;   /* guest path; NULL: the current directory */
     char *const *argv; /* program and arguments */
     char *const *envp;
+    const char *allocator; /* library that takes malloc's place in the guest; NULL: none */
     struct pk_limits limits;
     bool trace;
     uint32_t trace_families; /* see struct pk_config */

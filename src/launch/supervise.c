@@ -33,6 +33,7 @@ struct run {
     struct control_server *control; /* NULL: nobody can ask */
     struct remote *remote;          /* NULL: no program has made this kernel */
     struct limits_holder limits;
+    struct allocator allocator;
     char loader[PATH_MAX];
     sigset_t ignored; /* signals that the user has ignored, for the guest */
     mode_t mask;      /* of the user, for the guest; ours is 0 */
@@ -102,6 +103,8 @@ static int prepare_host(struct run *run)
     drop_features(&run->features, run->options->without);
     if (r == 0)
         r = limits_prepare(&run->options->limits, &run->limits, run->error);
+    if (r == 0)
+        r = allocator_prepare(run->options, &run->allocator, run->error);
     /* Modes that the guest asks for are exact: its own umask has been applied already. */
     run->mask = umask(0);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -137,12 +140,15 @@ static int protect_programs(struct run *run)
 
 static int prepare_names(struct run *run)
 {
+    struct vfs_actor actor = {.identity = &run->kernel->config.identity, .mask = run->mask};
     int r = vfs_new(run->kernel, &run->vfs);
 
     if (r == 0)
         r = protect_programs(run);
     if (r == 0)
         r = view_build(run->vfs, run->options, &run->layers, run->error);
+    if (r == 0)
+        r = allocator_place(&run->allocator, run->vfs, &actor, run->options->allocator, run->error);
     if (r == 0)
         r = linux_register(run->kernel);
     return r;
@@ -199,21 +205,21 @@ static int explain(struct run *run, int failure)
 /* The processes of the tree come up while names and program are prepared. */
 static int begin_guest(struct run *run, pid_t process_group, const struct launch_watch *watch)
 {
-    struct trap_start start = {.loader_path = run->loader,
-                               .argv = run->options->argv,
-                               .envp = run->options->envp,
-                               .process_group = process_group,
-                               .walls = !run->options->no_walls,
-                               .ignored =
-                                   run->options->ignored ? run->options->ignored : &run->ignored,
-                               .wait_for_all = run->options->wait_for_all,
-                               .prepare = limits_enter,
-                               .clean_up = limits_clean_up,
-                               .look = run->limits.seen_full ? limits_look : NULL,
-                               .look_every_ms = LIMITS_LOOK_MS,
-                               .prepare_user = &run->limits,
-                               .first_changed = watch->changed,
-                               .first_changed_user = watch->user};
+    struct trap_start start = {
+        .loader_path = run->loader,
+        .argv = run->options->argv,
+        .envp = run->allocator.envp ? run->allocator.envp : run->options->envp,
+        .process_group = process_group,
+        .walls = !run->options->no_walls,
+        .ignored = run->options->ignored ? run->options->ignored : &run->ignored,
+        .wait_for_all = run->options->wait_for_all,
+        .prepare = limits_enter,
+        .clean_up = limits_clean_up,
+        .look = run->limits.seen_full ? limits_look : NULL,
+        .look_every_ms = LIMITS_LOOK_MS,
+        .prepare_user = &run->limits,
+        .first_changed = watch->changed,
+        .first_changed_user = watch->user};
     int r;
 
     signals_ignored(&run->ignored);
@@ -240,6 +246,12 @@ static int start_guest(struct run *run, int *ret_exit_status)
     r = program_find(kernel, run->options, &draft, &plan, ret_exit_status, run->error);
     if (r < 0)
         return r;
+    if (run->options->allocator &&
+        (r = allocator_check_program(plan, run->options->argv[0], run->error)) < 0) {
+        pk_exec_plan_free(plan);
+        *ret_exit_status = LAUNCH_EXIT_NOT_RUN;
+        return r;
+    }
     r = linux_first_context(kernel, root, cwd, run->mask, plan, &context);
     if (r < 0) {
         pk_exec_plan_free(plan);
@@ -294,6 +306,7 @@ static void take_down(struct run *run)
     vfs_free(run->vfs);
     pk_kernel_free(run->kernel);
     limits_release(&run->limits);
+    allocator_release(&run->allocator);
     umask(run->mask);
 }
 

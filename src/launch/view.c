@@ -214,7 +214,7 @@ static int mount_dev(struct vfs *vfs, struct base_error *error)
     return mount_at(vfs, "/dev", fs, VFS_MOUNT_NOSUID, "devtmpfs", "devtmpfs", error);
 }
 
-static int mount_bind(struct vfs *vfs, const struct launch_bind *bind, struct base_error *error)
+int view_bind(struct vfs *vfs, const struct launch_bind *bind, struct base_error *error)
 {
     cleanup_free char *source = realpath(bind->source, NULL);
     const char *target = bind->target ? bind->target : source;
@@ -309,7 +309,7 @@ static int mount_program(struct vfs *vfs, const struct launch_options *options,
     if (!is_below(program, "/tmp") || access(program, F_OK) < 0 ||
         exists_in_view(vfs, program) == 0)
         return 0;
-    return mount_bind(vfs, &bind, error);
+    return view_bind(vfs, &bind, error);
 }
 
 int view_build(struct vfs *vfs, const struct launch_options *options,
@@ -331,7 +331,7 @@ int view_build(struct vfs *vfs, const struct launch_options *options,
     if (r == 0 && own_tmp)
         r = mount_current_directory(vfs, options, ret_layers, error);
     for (unsigned i = 0; r == 0 && i < options->bind_count; i++)
-        r = mount_bind(vfs, &options->binds[i], error);
+        r = view_bind(vfs, &options->binds[i], error);
     if (r == 0 && own_tmp)
         r = mount_program(vfs, options, error);
     return r;

@@ -1,12 +1,13 @@
 /*
- * The ELF parser and planner, and the `#!` parser, on arbitrary bytes. What the loader relies on is
- * checked: no crash is not enough.
+ * The ELF parsers and the planner, and the `#!` parser, on arbitrary bytes. What the loader relies
+ * on is checked: no crash is not enough.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "linux/elf-library.h"
 #include "linux/elf-plan.h"
 #include "linux/elf.h"
 #include "linux/script.h"
@@ -64,6 +65,21 @@ static void try_script(const uint8_t *data, size_t size)
     require(!line.has_argument || memchr(line.argument, '\0', sizeof(line.argument)) != NULL);
 }
 
+static void try_library(const struct elf_source *source)
+{
+    struct elf_library library;
+    const char *reason = NULL;
+
+    if (elf_library_open(source, &library, &reason) < 0) {
+        require(reason != NULL);
+        return;
+    }
+    elf_library_defines(&library, "malloc");
+    /* The other table, too. */
+    library.gnu_hash = 0;
+    elf_library_defines(&library, "free");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct elf_bytes bytes = {.bytes = data, .length = size};
@@ -83,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     elf_image_release(&program);
     elf_image_release(&interpreter);
     elf_foreign_format(data, size);
+    try_library(&source);
     try_script(data, size);
     return 0;
 }

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "linux/elf-library.h"
 #include "linux/elf-plan.h"
 #include "linux/elf.h"
 #include "linux/script.h"
@@ -692,9 +693,100 @@ static void test_long_script_lines(void **state)
     assert_int_equal(script_parse(buffer, &line), -ENOEXEC);
 }
 
+/* ---- shared libraries ---- */
+
+static int open_library(const unsigned char *bytes, size_t length, struct elf_library *library,
+                        struct elf_bytes *from)
+{
+    const char *reason = NULL;
+    struct elf_source source;
+    int r;
+
+    *from = (struct elf_bytes){.bytes = bytes, .length = length};
+    source = elf_source_bytes(from);
+    r = elf_library_open(&source, library, &reason);
+    if (r < 0)
+        assert_non_null(reason);
+    return r;
+}
+
+static size_t read_own_library(unsigned char **ret_bytes)
+{
+    int fd = open("/lib/x86_64-linux-gnu/libc.so.6", O_RDONLY | O_CLOEXEC);
+    struct stat attributes;
+
+    if (fd < 0)
+        return 0;
+    assert_int_equal(fstat(fd, &attributes), 0);
+    *ret_bytes = malloc((size_t)attributes.st_size);
+    assert_int_equal(read(fd, *ret_bytes, (size_t)attributes.st_size), attributes.st_size);
+    close(fd);
+    return (size_t)attributes.st_size;
+}
+
+static void test_library(void **state)
+{
+    unsigned char *bytes = NULL;
+    size_t length = read_own_library(&bytes);
+    struct elf_library library;
+    struct elf_bytes from;
+
+    (void)state;
+    if (length == 0)
+        SKIP("there is no libc.so.6 where Debian has it");
+    assert_int_equal(open_library(bytes, length, &library, &from), 0);
+    assert_true(elf_library_defines(&library, "malloc"));
+    assert_true(elf_library_defines(&library, "free"));
+    assert_false(elf_library_defines(&library, "mallocx"));
+    assert_false(elf_library_defines(&library, ""));
+    assert_false(elf_library_defines(&library, "__tls_get_addr")); /* it is ld.so's */
+    for (size_t cut = 0; cut < 4096; cut += 7)
+        if (open_library(bytes, cut, &library, &from) == 0)
+            assert_false(elf_library_defines(&library, "malloc"));
+    bytes[18] = EM_AARCH64;
+    assert_int_equal(open_library(bytes, length, &library, &from), -ENOEXEC);
+    free(bytes);
+}
+
+static void test_library_with_random_damage(void **state)
+{
+    unsigned char *bytes = NULL;
+    size_t length = read_own_library(&bytes);
+    uint64_t random = 88172645463325252ULL;
+
+    (void)state;
+    if (length == 0)
+        SKIP("there is no libc.so.6 where Debian has it");
+    for (int i = 0; i < 2000; i++) {
+        struct elf_library library;
+        struct elf_bytes from;
+        unsigned char *at;
+        unsigned char was;
+
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        at = bytes + random % 2048; /* the headers */
+        was = *at;
+        *at = (unsigned char)(random >> 32);
+        if (open_library(bytes, length, &library, &from) == 0) {
+            elf_library_defines(&library, "malloc");
+            library.gnu_hash ^= random >> 40;
+            elf_library_defines(&library, "free");
+            library.hash = library.gnu_hash;
+            library.gnu_hash = 0;
+            elf_library_defines(&library, "free");
+        }
+        *at = was;
+    }
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_library),
+        cmocka_unit_test(test_library_with_random_damage),
         cmocka_unit_test(test_good),
         cmocka_unit_test(test_variants),
         cmocka_unit_test(test_damaged_headers),
