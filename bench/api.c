@@ -1,7 +1,7 @@
 /*
  * api.c - price list of the C library.
  *
- *     bench_api [--rounds N] [--kernels N]
+ *     bench_api [--rounds N] [--kernels N] [--only TEXT]
  *
  * A guest (this program again, see guest_main) makes one call many times and prints the median
  * time of its batches. Every round does that once for each row, one after the other; the table has
@@ -314,14 +314,22 @@ static void print_row(const struct row *row, unsigned rounds)
            100 * times[rounds - 1] / median(times, rounds));
 }
 
-static void price_calls(unsigned rounds)
+/* Native rows always are: the others are compared with them. */
+static bool is_wanted(const struct row *row, const char *only)
+{
+    return row->native == NULL || strstr(row->name, only);
+}
+
+static void price_calls(unsigned rounds, const char *only)
 {
     for (unsigned i = 0; i < rounds; i++)
         for (unsigned k = 0; k < ROWS; k++)
-            rows[k].samples[i] = measure(&rows[k]);
+            if (is_wanted(&rows[k], only))
+                rows[k].samples[i] = measure(&rows[k]);
     printf("%-34s %11s  %-9s  %s\n", "", "median", "native", "least, most");
     for (unsigned k = 0; k < ROWS; k++)
-        print_row(&rows[k], rounds);
+        if (is_wanted(&rows[k], only))
+            print_row(&rows[k], rounds);
 }
 
 /* ---- many kernels at once ---- */
@@ -469,9 +477,11 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = {{"rounds", required_argument, NULL, 'r'},
                                             {"kernels", required_argument, NULL, 'k'},
+                                            {"only", required_argument, NULL, 'o'},
                                             {NULL, 0, NULL, 0}};
     unsigned rounds = 9;
     unsigned kernels = 200;
+    const char *only = "";
     int option;
 
     if (argc == 3 && strcmp(argv[1], "--guest") == 0)
@@ -481,6 +491,8 @@ int main(int argc, char **argv)
             rounds = number(optarg, ROUNDS_MAX);
         else if (option == 'k')
             kernels = number(optarg, KERNELS_MAX);
+        else if (option == 'o')
+            only = optarg;
         else
             return 2;
     if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
@@ -489,7 +501,7 @@ int main(int argc, char **argv)
     if (pk_init() < 0)
         die("%s (%s)", pk_last_error(), pk_last_hint());
     if (rounds)
-        price_calls(rounds);
+        price_calls(rounds, only);
     if (kernels)
         price_many(kernels);
     return 0;

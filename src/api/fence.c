@@ -82,17 +82,31 @@ void api_fence_leave(void *stack)
     munmap(stack, ALTERNATE_STACK);
 }
 
+/*
+ * Saving the mask with the way out would cost each call a system call. A handler gets the mask that
+ * receivers have, and may have changed it before its fault.
+ */
+static void restore_mask(void)
+{
+    sigset_t mask;
+
+    sigfillset(&mask);
+    for (size_t i = 0; i < API_FAULTS; i++)
+        sigdelset(&mask, api_faults[i]);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
 bool api_fenced(pk_call_handler handler, struct pk_call *call, void *user, long *ret_result)
 {
     sigjmp_buf out;
-    bool fine = true;
 
-    if (sigsetjmp(out, 1) == 0) {
-        way_out = &out;
-        *ret_result = handler(call, user);
-    } else {
-        fine = false;
+    if (sigsetjmp(out, 0)) {
+        way_out = NULL;
+        restore_mask();
+        return false;
     }
+    way_out = &out;
+    *ret_result = handler(call, user);
     way_out = NULL;
-    return fine;
+    return true;
 }

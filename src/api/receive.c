@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,38 @@ static struct pk_call *new_call(process_kernel_t *kernel, const struct channel_c
     return call;
 }
 
+/*
+ * Where a receiver waits. The guest and its kernel work on one CPU as long as they take turns
+ * (trap/placement.h); a receiver takes its turn there, too, since a wake-up on another CPU costs
+ * more than all the rest of a call. It is held there only while it waits: a handler, and threads
+ * that it starts, have all CPUs. Where handlers take long the next calls are better off elsewhere.
+ */
+struct post {
+    cpu_set_t anywhere;
+    int next_cpu; /* -1: anywhere */
+    bool held;
+};
+
+#define SHORT_NS 50000
+
+static void take_post(struct post *post)
+{
+    cpu_set_t one;
+
+    if (post->next_cpu < 0 || post->next_cpu >= CPU_SETSIZE)
+        return;
+    CPU_ZERO(&one);
+    CPU_SET(post->next_cpu, &one);
+    post->held = sched_setaffinity(0, sizeof(one), &one) == 0;
+}
+
+static void leave_post(struct post *post)
+{
+    if (post->held)
+        sched_setaffinity(0, sizeof(post->anywhere), &post->anywhere);
+    post->held = false;
+}
+
 static void *receiver(void *argument);
 
 /* Before this thread leaves the waiting: somebody has to wait for the next message. */
@@ -82,8 +115,11 @@ static void find_successor(process_kernel_t *kernel)
     }
 }
 
-static void serve_call(process_kernel_t *kernel, const struct channel_message *message)
+static void serve_call(process_kernel_t *kernel, struct post *post,
+                       const struct channel_message *message)
 {
+    uint64_t start = io_now_ns();
+
     struct pk_call *call = new_call(kernel, &message->call);
 
     if (call == NULL || message->call.nr < 0 || message->call.nr >= API_NUMBERS) {
@@ -93,12 +129,13 @@ static void serve_call(process_kernel_t *kernel, const struct channel_message *m
     pthread_mutex_lock(&kernel->lock);
     find_successor(kernel);
     if (kernel->timeout_ms)
-        call->deadline_ns = io_now_ns() + kernel->timeout_ms * NS_PER_MS;
-    if (list_is_empty(&kernel->calls) && call->deadline_ns)
+        call->deadline_ns = start + kernel->timeout_ms * NS_PER_MS;
+    if (kernel->watchdog_idle && call->deadline_ns)
         pthread_cond_broadcast(&kernel->changed);
     list_append(&kernel->calls, &call->node);
     pthread_mutex_unlock(&kernel->lock);
     api_handle(call);
+    post->next_cpu = io_now_ns() - start < SHORT_NS ? message->call.cpu : -1;
     pthread_mutex_lock(&kernel->lock);
     kernel->idle++;
     pthread_mutex_unlock(&kernel->lock);
@@ -127,12 +164,15 @@ static void conclude(process_kernel_t *kernel, const struct channel_message *end
 }
 
 /* Returns false when there is nothing more to come. */
-static bool receive_one(process_kernel_t *kernel)
+static bool receive_one(process_kernel_t *kernel, struct post *post)
 {
     struct channel_message message;
     int sent = -1;
-    int r = channel_receive(kernel->channel, &message, &sent);
+    int r;
 
+    take_post(post);
+    r = channel_receive(kernel->channel, &message, &sent);
+    leave_post(post);
     if (r == -EPROTO)
         return true;
     if (r < 0) {
@@ -141,7 +181,7 @@ static bool receive_one(process_kernel_t *kernel)
     }
     base_close(sent);
     if (message.type == CHANNEL_CALL)
-        serve_call(kernel, &message);
+        serve_call(kernel, post, &message);
     else if (message.type == CHANNEL_DENIAL)
         api_denial(kernel, &message);
     else if (message.type == CHANNEL_ENDED)
@@ -154,8 +194,10 @@ static void *receiver(void *argument)
     process_kernel_t *kernel = argument;
     void *stack = NULL;
     bool fenced = api_fence_enter(&stack) == 0;
+    struct post post = {.next_cpu = -1};
 
-    while (receive_one(kernel))
+    sched_getaffinity(0, sizeof(post.anywhere), &post.anywhere);
+    while (receive_one(kernel, &post))
         ;
     pthread_mutex_lock(&kernel->lock);
     kernel->idle--;
@@ -176,7 +218,10 @@ static void wait_until(process_kernel_t *kernel, uint64_t deadline_ns)
     pthread_cond_clockwait(&kernel->changed, &kernel->lock, CLOCK_MONOTONIC, &until);
 }
 
-/* The list is in the order of arrival, so the first is due first. */
+/*
+ * The list is in the order of arrival, so the first is due first, and nothing that arrives while it
+ * is waited for is due before: a call wakes nobody but its handler.
+ */
 static void look_at_first(process_kernel_t *kernel)
 {
     struct pk_call *call = list_entry(kernel->calls.next, struct pk_call, node);
@@ -201,10 +246,13 @@ static void *watchdog(void *argument)
 
     pthread_mutex_lock(&kernel->lock);
     while (kernel->running)
-        if (list_is_empty(&kernel->calls))
+        if (list_is_empty(&kernel->calls)) {
+            kernel->watchdog_idle = true;
             pthread_cond_wait(&kernel->changed, &kernel->lock);
-        else
+            kernel->watchdog_idle = false;
+        } else {
             look_at_first(kernel);
+        }
     kernel->has_watchdog = false;
     pthread_cond_broadcast(&kernel->changed);
     pthread_mutex_unlock(&kernel->lock);

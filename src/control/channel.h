@@ -33,7 +33,7 @@ struct channel_call {
     int32_t tid;
     int32_t pid;
     int32_t nr;
-    uint32_t reserved;
+    int32_t cpu; /* guest and kernel are held on it, -1: anywhere; see trap/placement.h */
     uint64_t args[6];
     uint64_t instruction;
 };

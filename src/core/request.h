@@ -32,6 +32,7 @@ struct pk_ticket {
     uint64_t id; /* of the seccomp notification, for whoever holds the trap's listener */
     pid_t tid;
     int nr;
+    int cpu; /* guest and kernel thread are held on it for now; -1: anywhere */
     uint64_t args[6];
     uint64_t instruction;
 };

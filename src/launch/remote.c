@@ -74,6 +74,7 @@ static struct pk_answer intercept(struct pk_request *request)
                                          .tid = ticket->tid,
                                          .pid = request->task->process->pid,
                                          .nr = ticket->nr,
+                                         .cpu = ticket->cpu,
                                          .instruction = ticket->instruction};
     memcpy(message.call.args, ticket->args, sizeof(message.call.args));
     r = channel_send(remote->channel, &message, sizeof(message.call), -1);

@@ -122,15 +122,17 @@ static void hold_self(struct placement *placement)
     set_cpus(0, &one);
 }
 
-void placement_hold(struct placement *placement, pid_t tid)
+int placement_hold(struct placement *placement, pid_t tid)
 {
     cpu_set_t one;
 
     placement->used++;
-    if (placement->held == tid || !placement->usable || placement->kernel->sets_affinity)
-        return;
+    if (placement->held == tid)
+        return placement->cpu;
+    if (!placement->usable || placement->kernel->sets_affinity)
+        return -1;
     if (placement->parallel_ns && io_now_ns() < placement->parallel_ns)
-        return;
+        return -1;
     placement->parallel_ns = 0;
     if (placement->held == 0) {
         hold_self(placement);
@@ -141,6 +143,7 @@ void placement_hold(struct placement *placement, pid_t tid)
     set_cpus(tid, &one);
     placement->held = tid;
     placement->kernel->placed = true;
+    return placement->cpu;
 }
 
 void placement_tick(struct placement *placement)

@@ -42,8 +42,11 @@ void placement_init(struct placement *placement, struct pk_kernel *kernel, int s
 /* A request of this thread has come in. Cheap unless the thread changed. */
 void placement_saw(struct placement *placement, pid_t tid);
 
-/* This thread, which waits for an answer, is about to be handed a descriptor or diverted. */
-void placement_hold(struct placement *placement, pid_t tid);
+/*
+ * This thread, which waits for an answer, is about to be handed a descriptor, diverted, or answered
+ * by another process. Returns the CPU on which it is held now, or -1.
+ */
+int placement_hold(struct placement *placement, pid_t tid);
 
 /* The timer may have expired: frees what is to be freed. */
 void placement_tick(struct placement *placement);

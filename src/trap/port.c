@@ -130,8 +130,11 @@ static void port_ticket(struct pk_request *request, struct pk_ticket *ret_ticket
 {
     struct trap_call *call = call_of(request);
 
-    *ret_ticket = (struct pk_ticket){
-        .id = call->id, .tid = call->tid, .nr = request->nr, .instruction = request->instruction};
+    *ret_ticket = (struct pk_ticket){.id = call->id,
+                                     .tid = call->tid,
+                                     .nr = request->nr,
+                                     .cpu = placement_hold(&call->trap->placement, call->tid),
+                                     .instruction = request->instruction};
     memcpy(ret_ticket->args, request->args, sizeof(ret_ticket->args));
 }
 
