@@ -424,17 +424,22 @@ static bool clean_notice(union trap_notice *notice)
     return __atomic_exchange_n(&notice->notif.flags, 0, __ATOMIC_SEQ_CST);
 }
 
+/* After a wake-up: it does not say what for. */
+static void attend(struct trap *trap)
+{
+    placement_tick(&trap->placement);
+    if (reaper_is_gone(trap))
+        atomic_store(&trap->tree_gone, true);
+    watch_serve(trap);
+}
+
 /* Serves one event. Returns 1 to go on, 0 at the end of the tree, or a negative errno. */
 static int serve_next(struct trap *trap)
 {
     struct seccomp_notif notif;
 
-    if (clean_notice(&trap->notice)) {
-        placement_tick(&trap->placement);
-        if (reaper_is_gone(trap))
-            atomic_store(&trap->tree_gone, true);
-        watch_serve(trap);
-    }
+    if (clean_notice(&trap->notice))
+        attend(trap);
     look_around(trap);
     if (atomic_load(&trap->tree_gone))
         return 0;
@@ -446,9 +451,8 @@ static int serve_next(struct trap *trap)
         return 1;
     }
     if (errno == EINTR || errno == EINVAL) {
-        if (reaper_is_gone(trap))
-            atomic_store(&trap->tree_gone, true);
-        watch_serve(trap);
+        clean_notice(&trap->notice); /* what comes from here on spoils it again */
+        attend(trap);
         return 1;
     }
     /* The notification went away before we got it, or there is nobody left who could make one. */

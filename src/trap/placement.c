@@ -137,6 +137,7 @@ int placement_hold(struct placement *placement, pid_t tid)
     if (placement->held == 0) {
         hold_self(placement);
         set_timer(placement, TICK_NS);
+        placement->ticked_ns = io_now_ns();
     }
     CPU_ZERO(&one);
     CPU_SET(placement->cpu, &one);
@@ -148,8 +149,14 @@ int placement_hold(struct placement *placement, pid_t tid)
 
 void placement_tick(struct placement *placement)
 {
+    uint64_t now;
+
     if (placement->held == 0)
         return;
+    now = io_now_ns();
+    if (now - placement->ticked_ns < (uint64_t)TICK_NS / 2)
+        return;
+    placement->ticked_ns = now;
     if (placement->used == 0 || placement->kernel->sets_affinity)
         free_all(placement);
     else

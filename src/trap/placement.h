@@ -27,6 +27,7 @@ struct placement {
     pid_t last;           /* the thread that made the last request */
     int cpu;              /* on which the kernel thread holds itself */
     unsigned used;        /* hand-overs since the last tick */
+    uint64_t ticked_ns;   /* when the timer was last seen to have expired */
     uint64_t looked_ns;   /* when `last` was last examined */
     uint64_t parallel_ns; /* until then two threads are taken to work at the same time */
     timer_t timer;
@@ -48,7 +49,7 @@ void placement_saw(struct placement *placement, pid_t tid);
  */
 int placement_hold(struct placement *placement, pid_t tid);
 
-/* The timer may have expired: frees what is to be freed. */
+/* The timer may have expired: if so, frees what is to be freed. */
 void placement_tick(struct placement *placement);
 
 void placement_free(struct placement *placement);

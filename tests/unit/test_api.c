@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -274,6 +275,77 @@ static void test_nonsense_is_an_error(void **state)
     pk_destroy(kernel);
 }
 
+#define CALLS_AFTER 20
+
+static atomic_uint after, right;
+
+/* A handler that leaves its thread in disorder and crashes; the next ones find it in order. */
+static long disorder(struct pk_call *call, void *user)
+{
+    const cpu_set_t *cpus = user;
+    cpu_set_t now;
+    sigset_t mask;
+
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGUSR1);
+    if (atomic_fetch_add(&after, 1) < 2) {
+        pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
+        return crash(call, NULL);
+    }
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    sched_getaffinity(0, sizeof(now), &now);
+    atomic_fetch_add(&right, sigismember(&mask, SIGUSR1) && CPU_EQUAL(&now, cpus));
+    return 1;
+}
+
+static void test_handlers_find_their_thread_in_order(void **state)
+{
+    process_kernel_t *kernel = create();
+    cpu_set_t cpus;
+
+    (void)state;
+    atomic_store(&after, 0);
+    atomic_store(&right, 0);
+    assert_int_equal(sched_getaffinity(0, sizeof(cpus), &cpus), 0);
+    assert_int_equal(pk_set_handler(kernel, SYS_getppid, disorder, &cpus), 0);
+    assert_int_equal(run(kernel, (char *[]){"/usr/bin/python3", "-c",
+                                            "import os\nfor i in range(22): os.getppid()", NULL}),
+                     0);
+    assert_int_equal(atomic_load(&after), CALLS_AFTER + 2);
+    assert_int_equal(atomic_load(&right), CALLS_AFTER);
+    pk_destroy(kernel);
+}
+
+/* Returns when two of them run at the same time, each time. */
+static long meet(struct pk_call *call, void *user)
+{
+    (void)call;
+    pthread_barrier_wait(user);
+    return 1;
+}
+
+static void test_handlers_run_side_by_side(void **state)
+{
+    process_kernel_t *kernel = create();
+    pthread_barrier_t barrier;
+
+    (void)state;
+    pthread_barrier_init(&barrier, NULL, 2);
+    assert_int_equal(pk_set_handler(kernel, SYS_getppid, meet, &barrier), 0);
+    assert_int_equal(run(kernel, (char *[]){"/usr/bin/python3", "-c",
+                                            "import ctypes, threading\n"
+                                            "c = ctypes.CDLL(None)\n"
+                                            "def f():\n"
+                                            "  for i in range(200): assert c.syscall(110) == 1\n"
+                                            "t = [threading.Thread(target=f) for i in range(2)]\n"
+                                            "for x in t: x.start()\n"
+                                            "for x in t: x.join()",
+                                            NULL}),
+                     0);
+    pthread_barrier_destroy(&barrier);
+    pk_destroy(kernel);
+}
+
 static _Atomic(struct pk_call *) kept;
 
 static long keep(struct pk_call *call, void *user)
@@ -386,6 +458,8 @@ int main(void)
         cmocka_unit_test(test_crash_is_fenced),
         cmocka_unit_test(test_handler_that_hangs),
         cmocka_unit_test(test_nonsense_is_an_error),
+        cmocka_unit_test(test_handlers_find_their_thread_in_order),
+        cmocka_unit_test(test_handlers_run_side_by_side),
         cmocka_unit_test(test_deferred_answer),
         cmocka_unit_test(test_destroy_ends_the_guest),
         cmocka_unit_test(test_signal_and_two_kernels),
