@@ -66,7 +66,7 @@ struct process_kernel {
     unsigned receivers, idle; /* threads, and those that wait for a message */
     bool has_watchdog;
     bool watchdog_idle; /* it waits for a call, not for a time */
-    struct list calls; /* struct pk_call, those whose handlers run */
+    struct list calls;  /* struct pk_call, those whose handlers run */
 
     atomic_uint_fast64_t intercepted, io_operations, errors; /* no lock */
     struct list node;                                        /* on the library's list, its lock */
