@@ -228,6 +228,24 @@ static void test_in_a_handler(void **state)
     pk_destroy(kernel);
 }
 
+/* The other allocator, the guest's: what is wrong with it is told when it is to be used. */
+static void test_of_the_guest(void **state)
+{
+    process_kernel_t *kernel = create();
+    char *const argv[] = {"/bin/sh", "-c", "case $LD_PRELOAD in *libc.so.6) exit 3; esac", NULL};
+    int status = 0;
+
+    (void)state;
+    assert_int_equal(pk_set_option(kernel, "--allocator", "libc.so.6"), 0);
+    assert_true(pk_spawn(kernel, argv) > 0);
+    assert_int_equal(pk_wait(kernel, &status), 0);
+    assert_int_equal(status, 3 << 8);
+    assert_int_equal(pk_set_option(kernel, "--allocator", "libnobodyhasthis.so"), 0);
+    assert_int_equal(pk_spawn(kernel, argv), -ENOENT);
+    assert_non_null(strstr(pk_last_error(), "no allocator libnobodyhasthis.so"));
+    pk_destroy(kernel);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +255,7 @@ int main(void)
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_in_a_handler),
+        cmocka_unit_test(test_of_the_guest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
