@@ -81,8 +81,9 @@ _cerebro_program()
 
 _cerebro_run()
 {
-    local options="--bind --write --root --overlay --net --cwd --env --allocator --uid --limit --no-walls
-        --wait-all --test-device --trace --trace-to --audit --stats --diff --json --quiet --help"
+    local options="--bind --write --root --overlay --net --cwd --env --allocator --uid --limit
+        --no-walls --wait-all --no-vdso --test-device --trace --trace-to --audit --stats --diff
+        --json --quiet --help"
     local program option
 
     _cerebro_find_program

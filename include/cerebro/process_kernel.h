@@ -155,7 +155,8 @@ typedef long (*pk_call_handler)(struct pk_call *call, void *user);
 /*
  * Has calls of this number handled; NULL: not any more. Before pk_spawn(), -EBUSY after. Returns 0,
  * -EINVAL for a number that cannot be intercepted (close, forks, waits, ends of threads, signal
- * return) or is none, -ENOMEM.
+ * return) or is none, -ENOMEM. With a handler for clock_gettime, gettimeofday, time, clock_getres
+ * or getcpu the guest has no vDSO, which would answer them unseen.
  */
 PK_API int pk_set_handler(process_kernel_t *kernel, int syscall_nr, pk_call_handler handler,
                           void *user);

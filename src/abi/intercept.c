@@ -1,6 +1,14 @@
 #include "abi/syscalls.h"
 #include "base/cleanup.h"
 
+static bool is_among(int nr, const int *numbers, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (numbers[i] == nr)
+            return true;
+    return false;
+}
+
 bool abi_may_intercept(int nr)
 {
     static const int never[] = {ABI_NR_close,        ABI_NR_fork,           ABI_NR_vfork,
@@ -8,8 +16,13 @@ bool abi_may_intercept(int nr)
                                 ABI_NR_waitid,       ABI_NR_exit,           ABI_NR_exit_group,
                                 ABI_NR_rt_sigreturn, ABI_NR_restart_syscall};
 
-    for (size_t i = 0; i < array_length(never); i++)
-        if (never[i] == nr)
-            return false;
-    return nr >= 0 && nr <= ABI_NR_MAX;
+    return nr >= 0 && nr <= ABI_NR_MAX && !is_among(nr, never, array_length(never));
+}
+
+bool abi_is_in_vdso(int nr)
+{
+    static const int there[] = {ABI_NR_clock_gettime, ABI_NR_gettimeofday, ABI_NR_time,
+                                ABI_NR_clock_getres, ABI_NR_getcpu};
+
+    return is_among(nr, there, array_length(there));
 }

@@ -280,3 +280,9 @@ size_t abi_format_flags(enum abi_arg_kind kind, uint64_t value, char *out, size_
  * have to be interruptible.
  */
 bool abi_may_intercept(int nr);
+
+/*
+ * Whether the vDSO answers this call in the program itself, so that nobody sees it: clock_gettime,
+ * gettimeofday, time, clock_getres, getcpu. Source: arch/x86/entry/vdso/vdso.lds.S.
+ */
+bool abi_is_in_vdso(int nr);

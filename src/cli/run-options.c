@@ -38,6 +38,7 @@ const char run_help[] =
     "                          SIZE takes K, M, G\n"
     "  --no-walls              leave out the additional walls (namespaces, Landlock)\n"
     "  --wait-all              go on until background processes have ended too\n"
+    "  --no-vdso               no vDSO: every look at the clock is a system call\n"
     "  --test-device           provide /dev/cerebro-test\n"
     "\n"
     "What you are shown (on stderr)\n"
@@ -76,6 +77,7 @@ enum {
     OPT_WAIT_ALL,
     OPT_WITHOUT,
     OPT_TEST_DEVICE,
+    OPT_NO_VDSO,
     OPT_CHANNEL,
     OPT_INTERCEPT,
 };
@@ -102,6 +104,7 @@ static const struct option long_options[] = {
     {"wait-all", no_argument, NULL, OPT_WAIT_ALL},
     {"without", required_argument, NULL, OPT_WITHOUT},
     {"test-device", no_argument, NULL, OPT_TEST_DEVICE},
+    {"no-vdso", no_argument, NULL, OPT_NO_VDSO},
     /* For the C library (include/cerebro/process_kernel.h), not for people. */
     {"channel", required_argument, NULL, OPT_CHANNEL},
     {"intercept", required_argument, NULL, OPT_INTERCEPT},
@@ -349,6 +352,9 @@ static int set_option(struct run_options *options, int option, char *value)
         return 0;
     case OPT_TEST_DEVICE:
         launch->test_device = true;
+        return 0;
+    case OPT_NO_VDSO:
+        launch->no_vdso = true;
         return 0;
     case OPT_CHANNEL:
         return set_channel(launch, value);

@@ -50,6 +50,7 @@ struct pk_config {
     bool ipc_isolated;       /* the guest has an IPC namespace of its own */
     bool unix_isolated;      /* no host AF_UNIX name can be reached natively (namespaces) */
     bool test_device;        /* /dev/cerebro-test exists */
+    bool no_vdso;            /* programs ask for the time with a call that can be seen */
     /* Numbers that come to the interceptor first; abi_may_intercept() holds for each. */
     uint64_t intercepted[PK_NR_LIMIT / 64];
 };

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "abi/syscalls.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "control/control.h"
@@ -64,6 +65,16 @@ static void set_identity(struct pk_config *config, const struct launch_options *
     config->virtual_identity = is_root || (options->has_uid && options->uid != getuid());
 }
 
+/* A call that the program answers itself would never come to those who intercept it. */
+static bool needs_no_vdso(const struct launch_options *options)
+{
+    bool needed = options->no_vdso;
+
+    for (int nr = 0; nr < PK_NR_LIMIT; nr++)
+        needed |= abi_is_in_vdso(nr) && options->intercepted[nr / 64] >> nr % 64 & 1;
+    return needed;
+}
+
 static void make_config(const struct launch_options *options, struct pk_config *config)
 {
     const char *slash = strrchr(options->argv[0], '/');
@@ -73,7 +84,8 @@ static void make_config(const struct launch_options *options, struct pk_config *
                                  .trace = options->trace,
                                  .trace_families = options->trace_families,
                                  .stats = options->stats,
-                                 .test_device = options->test_device};
+                                 .test_device = options->test_device,
+                                 .no_vdso = needs_no_vdso(options)};
     memcpy(config->intercepted, options->intercepted, sizeof(config->intercepted));
     snprintf(config->name, sizeof(config->name), "%s", slash ? slash + 1 : options->argv[0]);
     set_identity(config, options);

@@ -103,7 +103,8 @@ static int encode(const struct trap *trap, const struct pk_exec_plan *plan, int 
     to->stale_count = stale->count;
     memcpy(to->stale, stale->fds, sizeof(to->stale));
     to->flags = (plan->executable_stack ? LOADER_EXECUTABLE_STACK : 0) |
-                (trap->features.mseal ? LOADER_SEAL : 0);
+                (trap->features.mseal ? LOADER_SEAL : 0) |
+                (trap->kernel->config.no_vdso ? LOADER_NO_VDSO : 0);
     wire->used = sizeof(*to) + plan->mapping_count * sizeof(to->mappings[0]);
     for (unsigned i = 0; i < plan->mapping_count; i++)
         encode_mapping(&plan->mappings[i], &to->mappings[i]);

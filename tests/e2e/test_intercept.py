@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from harness import CEREBRO, base_environment, wait_until
+from harness import CEREBRO, base_environment, guest, run, sh, wait_until
 
 STARTED, CALL, DENIAL, ENDED, FAILED, FORWARD, SIGNAL, STOP = range(1, 9)
 NOTIF_SEND = 0xC0182101  # SECCOMP_IOCTL_NOTIF_SEND
 GETPID, OPENAT, EXECVE = 39, 257, 59
+CLOCK_GETTIME, GETTIMEOFDAY, TIME, CLOCK_GETRES, GETCPU = 228, 96, 201, 229, 309
 
 
 @dataclass
@@ -189,3 +190,46 @@ def test_nonsense_on_the_channel_is_survived() -> None:
         it.answer(it.calls[-1], 7)
         it.serve(by_number(nr39=lambda k, c: k.answer(c, 7)))
         assert it.process.stdout and it.process.stdout.read() == "7\n"
+
+
+FORMS = ["show-static", "show-pie", "show-static-pie", "show-nopie"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_guests_have_a_vdso_unless_told_otherwise(form: str) -> None:
+    assert run(guest(form), "auxv").ok().out == "fine\n"
+    got = run(guest(form), "auxv", options=["--no-vdso"])
+    assert (got.status, got.out) == (1, "no vDSO\n")
+
+
+def test_without_vdso_children_and_their_programs_have_none_either() -> None:
+    script = (f"{guest('show-pie')} auxv; (exec {guest('show-static')} auxv); "
+              "grep -c vdso /proc/self/maps")
+    assert sh(script, options=["--no-vdso"]).out == "no vDSO\nno vDSO\n0\n"
+
+
+@pytest.mark.parametrize("number", [CLOCK_GETTIME, GETTIMEOFDAY, TIME, CLOCK_GETRES, GETCPU])
+def test_who_intercepts_the_time_sees_every_look_at_it(number: int) -> None:
+    with kernel(str(number), guest("show-pie"), "auxv") as it:
+        it.serve(by_number())
+        assert it.process.stdout and it.process.stdout.read() == "no vDSO\n"
+
+
+def test_other_interceptions_leave_the_vdso() -> None:
+    with kernel(str(GETPID), guest("show-pie"), "auxv") as it:
+        it.serve(by_number())
+        assert it.process.stdout and it.process.stdout.read() == "fine\n"
+
+
+@pytest.mark.parametrize("clock", ["import time; print(int(time.time()))",
+                                   "import time; print(int(time.clock_gettime(0)))"])
+def test_time_is_what_the_handler_says(clock: str) -> None:
+    def answer(where: Kernel, call: Call) -> None:
+        memory = os.open(f"/proc/{call.tid}/mem", os.O_RDWR)
+        os.pwrite(memory, struct.pack("qq", 86400, 0), call.args[1])
+        os.close(memory)
+        where.answer(call, 0)
+
+    with kernel(str(CLOCK_GETTIME), "/usr/bin/python3", "-c", clock) as it:
+        it.serve(by_number(nr228=answer))
+        assert it.process.stdout and it.process.stdout.read() == "86400\n"

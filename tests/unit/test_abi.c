@@ -191,6 +191,17 @@ static void test_plan_agrees_with_records(void **state)
     }
 }
 
+static void test_calls_of_the_vdso(void **state)
+{
+    (void)state;
+    assert_true(abi_is_in_vdso(ABI_NR_clock_gettime));
+    assert_true(abi_is_in_vdso(ABI_NR_getcpu));
+    assert_false(abi_is_in_vdso(ABI_NR_nanosleep));
+    assert_false(abi_is_in_vdso(-1));
+    for (int nr = 0; nr <= ABI_NR_MAX; nr++)
+        assert_true(!abi_is_in_vdso(nr) || abi_may_intercept(nr));
+}
+
 static void test_words(void **state)
 {
     enum abi_family family = ABI_FAMILY_TIME;
@@ -376,6 +387,7 @@ int main(void)
         cmocka_unit_test(test_no_name_goes_to_the_host),
         cmocka_unit_test(test_decisions_that_matter),
         cmocka_unit_test(test_plan_agrees_with_records),
+        cmocka_unit_test(test_calls_of_the_vdso),
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_errno_names),
         cmocka_unit_test(test_signal_names),

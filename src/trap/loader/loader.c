@@ -16,6 +16,7 @@
 #define NR_MMAP     9
 #define NR_MPROTECT 10
 #define NR_CLOSE    3
+#define NR_MUNMAP   11
 #define NR_PRCTL    157
 #define NR_MSEAL    462
 
@@ -241,6 +242,34 @@ static void correct_auxv(const struct vectors *vectors, const struct loader_plan
     }
 }
 
+/* How far the vDSO's one file reaches in memory; its first page has the headers. */
+static uint64_t vdso_length(const Elf64_Ehdr *header)
+{
+    const Elf64_Phdr *programs = (const Elf64_Phdr *)((const char *)header + header->e_phoff);
+    uint64_t end = 0;
+
+    for (unsigned i = 0; i < header->e_phnum; i++)
+        if (programs[i].p_type == PT_LOAD && programs[i].p_vaddr + programs[i].p_memsz > end)
+            end = programs[i].p_vaddr + programs[i].p_memsz;
+    return (end + LOADER_PAGE_SIZE - 1) & -(uint64_t)LOADER_PAGE_SIZE;
+}
+
+/*
+ * Not announced, it is not used; unmapped, it is not found in /proc/self/maps either. A host that
+ * seals it (6.16, a build option) lets it stay mapped.
+ */
+static void hide_vdso(const struct vectors *vectors)
+{
+    for (uint64_t *entry = vectors->auxv; *entry != AT_NULL; entry += 2) {
+        if (*entry != AT_SYSINFO_EHDR)
+            continue;
+        call6(NR_MUNMAP, (long)entry[1], (long)vdso_length((const Elf64_Ehdr *)entry[1]), 0, 0, 0,
+              0);
+        entry[0] = AT_IGNORE;
+        entry[1] = 0;
+    }
+}
+
 /* `top` is an address in the stack's highest page: the host's strings end there. */
 static void make_stack_executable(uint64_t stack, uint64_t top)
 {
@@ -274,6 +303,8 @@ void loader_main(uint64_t *stack)
     call6(NR_PRCTL, PR_SET_NAME_OP, (long)plan->comm, 0, 0, 0, 0);
     stack = place_strings(&vectors, plan);
     correct_auxv(&vectors, plan);
+    if (plan->flags & LOADER_NO_VDSO)
+        hide_vdso(&vectors);
     if (plan->flags & LOADER_EXECUTABLE_STACK)
         make_stack_executable((uint64_t)stack, top);
     loader_jump(stack, plan->start);

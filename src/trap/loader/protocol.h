@@ -56,6 +56,7 @@
 
 #define LOADER_EXECUTABLE_STACK 1 /* PT_GNU_STACK asks for it */
 #define LOADER_SEAL             2 /* mseal(2) the loader's own pages: a second lock */
+#define LOADER_NO_VDSO          4 /* the program finds no vDSO: its calls for the time are calls */
 
 #ifndef __ASSEMBLER__
 
