@@ -4,6 +4,7 @@
  *     cc slow-open.c -o slow-open $(pkg-config --cflags --libs cerebro)
  *     ./slow-open 5 ls -l /usr
  */
+#define _GNU_SOURCE 1
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,13 +39,15 @@ int main(int argc, char **argv)
     static const int opens[] = {SYS_open, SYS_openat, SYS_openat2, SYS_creat};
     struct slow slow = {0};
     process_kernel_t *kernel;
+    char *end = argc < 3 ? NULL : argv[1];
     int status;
 
-    if (argc < 3) {
+    if (end)
+        slow.delay = (useconds_t)strtoul(argv[1], &end, 10) * 1000;
+    if (end == NULL || end == argv[1] || *end) {
         fprintf(stderr, "usage: slow-open MILLISECONDS PROGRAM [ARGUMENTS]\n");
         return 2;
     }
-    slow.delay = (useconds_t)strtoul(argv[1], NULL, 10) * 1000;
     kernel = pk_create(PK_TYPE_CUSTOM, "slow-open");
     if (kernel == NULL)
         return complain();

@@ -231,7 +231,7 @@ PK_API int pk_wait(process_kernel_t *kernel, int *ret_status);
 
 typedef enum {
     PK_EVENT_STARTED,
-    PK_EVENT_DENIAL,  /* text: what, rule and advice, in three lines */
+    PK_EVENT_DENIAL,  /* text: what, rule and advice, in three lines; `nr` if it was pk_deny() */
     PK_EVENT_TIMEOUT, /* a handler took too long: `nr` */
     PK_EVENT_CRASH,   /* a handler crashed: `nr`; the guest got EIO */
     PK_EVENT_ENDED,   /* status */

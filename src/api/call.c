@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/seccomp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
+#include "abi/syscalls.h"
 #include "api/api-internal.h"
 
 #ifndef SECCOMP_ADDFD_FLAG_SEND
@@ -214,8 +216,11 @@ static long run_plain(struct pk_call *call, void *user)
 static long run_denial(struct pk_call *call, void *user)
 {
     const struct api_handler *handler = user;
+    char text[128];
 
-    (void)call;
+    snprintf(text, sizeof(text), "%s\nthe program that runs it denies it\nleave out pk_deny()",
+             abi_syscall_by_nr(call->request.nr)->name);
+    api_tell(call->kernel, PK_EVENT_DENIAL, call->request.nr, 0, text);
     return -handler->deny;
 }
 

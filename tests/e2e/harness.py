@@ -5,6 +5,7 @@ fits a plain `pytest tests/e2e` in a built tree:
 
     CEREBRO               the program (build/src/cli/cerebro)
     GUEST_PROGRAMS        folder of the guest programs (build/tests)
+    EXAMPLES              folder of the examples (`examples` beside the former)
     CEREBRO_TEST_OPTIONS  options added to every `cerebro run`, such as "--without userns"
     CEREBRO_TEST_WRAPPER  command in front of every `cerebro`, such as "deny-userns"
     CEREBRO_TEST_NATIVE   1: run programs as they are, without cerebro (the oracle)
@@ -28,6 +29,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 CEREBRO = os.environ.get("CEREBRO", str(REPOSITORY / "build/src/cli/cerebro"))
 GUEST_PROGRAMS = Path(os.environ.get("GUEST_PROGRAMS", str(REPOSITORY / "build/tests")))
+EXAMPLES = Path(os.environ.get("EXAMPLES", str(GUEST_PROGRAMS.parent / "examples")))
 EXTRA_OPTIONS = shlex.split(os.environ.get("CEREBRO_TEST_OPTIONS", ""))
 WRAPPER = shlex.split(os.environ.get("CEREBRO_TEST_WRAPPER", ""))
 NATIVE = os.environ.get("CEREBRO_TEST_NATIVE") == "1"

@@ -172,6 +172,7 @@ static void test_descriptor(void **state)
 
 struct events {
     atomic_uint started, denials, timeouts, crashes, ended;
+    int denied_nr;
     char denial[512];
 };
 
@@ -185,6 +186,7 @@ static void on_event(const pk_event_t *event, void *user)
         break;
     case PK_EVENT_DENIAL:
         atomic_fetch_add(&events->denials, 1);
+        events->denied_nr = event->nr;
         snprintf(events->denial, sizeof(events->denial), "%s", event->text);
         break;
     case PK_EVENT_TIMEOUT:
@@ -426,6 +428,21 @@ static void test_options_and_denials(void **state)
     pk_destroy(kernel);
 }
 
+static void test_what_the_program_denies_is_told(void **state)
+{
+    process_kernel_t *kernel = create();
+    struct events events = {0};
+
+    (void)state;
+    pk_set_event_handler(kernel, on_event, &events);
+    assert_int_equal(pk_deny(kernel, SYS_getppid, EDOM), 0);
+    assert_int_equal(run(kernel, ask_parent), EDOM << 8);
+    assert_int_equal(atomic_load(&events.denials), 1);
+    assert_int_equal(events.denied_nr, SYS_getppid);
+    assert_ptr_equal(strstr(events.denial, "getppid\n"), events.denial);
+    pk_destroy(kernel);
+}
+
 static void test_bad_input(void **state)
 {
     process_kernel_t *kernel = create();
@@ -464,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_destroy_ends_the_guest),
         cmocka_unit_test(test_signal_and_two_kernels),
         cmocka_unit_test(test_options_and_denials),
+        cmocka_unit_test(test_what_the_program_denies_is_told),
         cmocka_unit_test(test_bad_input),
     };
 
