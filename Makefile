@@ -52,10 +52,11 @@ fuzz: $(TEST_BUILD)/build.ninja ## run each fuzz target for FUZZ_SECONDS (defaul
 	@ninja -C $(TEST_BUILD) >/dev/null
 	@tools/run-fuzz $(TEST_BUILD)
 
-check: ## include rules, banned calls, format, generated pages
+check: ## include rules, banned calls, format, the C library against its pages and tests
 	@tools/check-deps
 	@tools/check-banned
 	@tools/check-format
+	@tools/check-api $(BUILD)
 
 format: ## rewrite the sources with clang-format
 	@git ls-files '*.c' '*.h' | xargs clang-format -i

@@ -170,6 +170,52 @@ static void test_descriptor(void **state)
     pk_destroy(kernel);
 }
 
+/* Its text becomes another; the value says who has asked. */
+static long look_and_change(struct pk_call *call, void *user)
+{
+    char text[8];
+
+    (void)user;
+    assert_int_equal(pk_call_read(call, pk_call_arg(call, 0), text, sizeof(text)), 0);
+    assert_int_equal(pk_call_read(call, 16, text, sizeof(text)), -EFAULT);
+    assert_int_equal(pk_call_read(call, 16, text, 0), 0);
+    assert_int_equal(pk_call_write(call, 16, text, sizeof(text)), -EFAULT);
+    assert_int_equal(pk_call_read_string(call, 16, text, sizeof(text)), -EFAULT);
+    assert_int_equal(pk_call_read_string(call, pk_call_arg(call, 0), text, 4), -ENAMETOOLONG);
+    assert_int_equal(pk_call_arg(call, 6), 0);
+    if (strcmp(text, "ping") != 0)
+        return -EINVAL;
+    assert_int_equal(pk_call_write(call, pk_call_arg(call, 0), "pong", 5), 0);
+    return pk_call_arg(call, 1) ? pk_call_tid(call) : pk_call_pid(call);
+}
+
+static void test_memory_and_numbers(void **state)
+{
+    process_kernel_t *kernel = create();
+    pk_statistics_t stats = {.size = sizeof(stats)};
+
+    (void)state;
+    assert_int_equal(pk_set_handler(kernel, SYS_getcpu, look_and_change, NULL), 0);
+    assert_int_equal(
+        run(kernel, (char *[]){"/usr/bin/python3", "-c",
+                               "import ctypes,os,sys,threading\nc=ctypes.CDLL(None)\n"
+                               "def ask(which, wanted):\n"
+                               "    b=ctypes.create_string_buffer(b'ping',8)\n"
+                               "    r=c.syscall(309, b, ctypes.c_long(which))\n"
+                               "    if r == wanted() and b.value == b'pong': good.append(1)\n"
+                               "good=[]\n"
+                               "ask(0, os.getpid)\n"
+                               "t=threading.Thread(target=ask,args=(1,threading.get_native_id))\n"
+                               "t.start();t.join()\n"
+                               "sys.exit(len(good))",
+                               NULL}),
+        2 << 8);
+    pk_get_stats(kernel, &stats);
+    assert_true(stats.io_operations >= 2);
+    assert_int_equal(stats.errors, 0);
+    pk_destroy(kernel);
+}
+
 struct events {
     atomic_uint started, denials, timeouts, crashes, ended;
     int denied_nr;
@@ -472,6 +518,7 @@ int main(void)
         cmocka_unit_test(test_form_of_the_specification),
         cmocka_unit_test(test_native_and_denied),
         cmocka_unit_test(test_descriptor),
+        cmocka_unit_test(test_memory_and_numbers),
         cmocka_unit_test(test_crash_is_fenced),
         cmocka_unit_test(test_handler_that_hangs),
         cmocka_unit_test(test_nonsense_is_an_error),
