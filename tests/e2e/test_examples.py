@@ -225,3 +225,14 @@ def test_windows_app_runs_in_a_prefix_of_its_own(work: Path) -> None:
 def test_windows_app_with_wine(work: Path) -> None:
     got = example("windows-app", "prefix", "cmd.exe", "/c", "echo hello", cwd=work, timeout=300)
     assert got.status == 0 and "hello" in got.out
+
+
+# ---- embedded-device ----
+
+def test_a_guest_drives_the_device() -> None:
+    got = example("embedded-device").ok()
+    assert got.out.splitlines() == [
+        "board 0xb0a2d", "LED: on", "2 transfers: through the board's memory",
+        "writing the id: Operation not permitted",
+        "beyond its memory: Numerical result out of range",
+        "a pipe: Inappropriate ioctl for device"]
