@@ -73,6 +73,14 @@ PK_API void pk_shutdown(void);
 PK_API const char *pk_last_error(void);
 PK_API const char *pk_last_hint(void);
 
+/*
+ * Numbers and names of the system calls of x86-64 ("openat"), whether they can be intercepted or
+ * not. pk_syscall_number() returns -EINVAL for a name that is none, pk_syscall_name() NULL for a
+ * number that is none; the name lives as long as the program.
+ */
+PK_API int pk_syscall_number(const char *name);
+PK_API const char *pk_syscall_name(int syscall_nr);
+
 /* ---- kernels ---- */
 
 /*
@@ -174,6 +182,14 @@ PK_API int pk_register_syscall(process_kernel_t *kernel, int syscall_nr,
  * and what the handler answers later is dropped. 0: for ever. The default is 5000.
  */
 PK_API int pk_set_handler_timeout(process_kernel_t *kernel, unsigned milliseconds);
+
+/*
+ * Whether a fault in a handler ends at the handler (true, the default) or goes to whoever the
+ * program has for such signals, which without a handler ends the program. For interpreters: a
+ * handler that is left in the middle keeps the locks of its run time, and all other threads wait
+ * for them for ever. Before pk_spawn(), -EBUSY after. Returns 0.
+ */
+PK_API int pk_set_fence(process_kernel_t *kernel, bool fence);
 
 PK_API int pk_call_nr(const struct pk_call *call);
 PK_API uint64_t pk_call_arg(const struct pk_call *call, unsigned index); /* 0 to 5, else 0 */

@@ -53,6 +53,7 @@ struct process_kernel {
         handlers[API_NUMBERS]; /* not changed while a guest runs: read without lock */
     unsigned timeout_ms;
     struct api_memory *memory; /* has a lock of its own */
+    bool unfenced; /* faults in handlers are the program's; read without lock as handlers are */
     void (*on_event)(const pk_event_t *event, void *user);
     void *event_user;
 

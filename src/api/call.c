@@ -224,16 +224,24 @@ static long run_denial(struct pk_call *call, void *user)
     return -handler->deny;
 }
 
+static bool run(pk_call_handler handler, struct pk_call *call, void *user, long *ret_result)
+{
+    if (!call->kernel->unfenced)
+        return api_fenced(handler, call, user, ret_result);
+    *ret_result = handler(call, user);
+    return true;
+}
+
 static bool run_handler(struct pk_call *call, long *ret_result)
 {
     struct api_handler *handler = &call->kernel->handlers[call->request.nr];
 
     if (handler->handler)
-        return api_fenced(handler->handler, call, handler->user, ret_result);
+        return run(handler->handler, call, handler->user, ret_result);
     if (handler->plain)
-        return api_fenced(run_plain, call, handler, ret_result);
+        return run(run_plain, call, handler, ret_result);
     if (handler->deny)
-        return api_fenced(run_denial, call, handler, ret_result);
+        return run(run_denial, call, handler, ret_result);
     return true;
 }
 

@@ -250,6 +250,17 @@ PK_API int pk_set_handler_timeout(process_kernel_t *kernel, unsigned millisecond
     return 0;
 }
 
+PK_API int pk_set_fence(process_kernel_t *kernel, bool fence)
+{
+    int r = lock_idle(kernel);
+
+    if (r < 0)
+        return r;
+    kernel->unfenced = !fence;
+    pthread_mutex_unlock(&kernel->lock);
+    return 0;
+}
+
 /* ---- statistics ---- */
 
 static uint64_t number_in(const char *json, const char *name)

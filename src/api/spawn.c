@@ -249,7 +249,9 @@ PK_API int pk_signal(process_kernel_t *kernel, int number)
     if (kernel->running)
         r = channel_send(kernel->channel, &message, sizeof(message.number), -1);
     pthread_mutex_unlock(&kernel->lock);
-    return r == -EPIPE ? -ESRCH : r;
+    if (r == -EPIPE || r == -ESRCH)
+        return api_fail(ESRCH, "start one with pk_spawn()", "kernel %s has no guest", kernel->name);
+    return r;
 }
 
 PK_API int pk_wait(process_kernel_t *kernel, int *ret_status)

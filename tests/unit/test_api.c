@@ -279,6 +279,51 @@ static void test_crash_is_fenced(void **state)
     pk_destroy(kernel);
 }
 
+static void take_fault(int number)
+{
+    (void)number;
+    _exit(33);
+}
+
+/* A child is the program: it has a handler for such faults, which is what it ends by. */
+static void test_fault_without_fence_is_the_programs(void **state)
+{
+    pid_t child = fork();
+    int status;
+
+    (void)state;
+    if (child == 0) {
+        process_kernel_t *kernel = create();
+
+        signal(SIGSEGV, take_fault);
+        if (pk_set_fence(kernel, false) < 0 ||
+            pk_set_handler(kernel, SYS_getppid, crash, NULL) < 0 ||
+            pk_spawn(kernel, ask_parent) < 0)
+            _exit(1);
+        pk_wait(kernel, NULL);
+        _exit(2);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 33 << 8);
+}
+
+static void test_names_of_calls(void **state)
+{
+    (void)state;
+    assert_int_equal(pk_syscall_number("openat"), SYS_openat);
+    assert_int_equal(pk_syscall_number("read"), SYS_read);
+    assert_int_equal(pk_syscall_number("open_at"), -EINVAL);
+    assert_non_null(strstr(pk_last_error(), "open_at"));
+    assert_int_equal(pk_syscall_number(""), -EINVAL);
+    assert_int_equal(pk_syscall_number(NULL), -EINVAL);
+    assert_string_equal(pk_syscall_name(SYS_ptrace), "ptrace");
+    assert_null(pk_syscall_name(-1));
+    assert_null(pk_syscall_name(100000));
+    for (int nr = 0; nr < 600; nr++)
+        if (pk_syscall_name(nr))
+            assert_int_equal(pk_syscall_number(pk_syscall_name(nr)), nr);
+}
+
 static atomic_bool go_on;
 
 static long hang(struct pk_call *call, void *user)
@@ -445,6 +490,7 @@ static void test_signal_and_two_kernels(void **state)
     assert_true(pk_spawn(other, SH("exit 3")) > 0);
     assert_int_equal(pk_spawn(one, SH("exit 4")), -EBUSY);
     assert_int_equal(pk_deny(one, SYS_chdir, EPERM), -EBUSY);
+    assert_int_equal(pk_set_fence(one, false), -EBUSY);
     assert_int_equal(pk_wait(other, &status), 0);
     assert_int_equal(status, 3 << 8);
     assert_int_equal(pk_signal(one, SIGTERM), 0);
@@ -520,6 +566,8 @@ int main(void)
         cmocka_unit_test(test_descriptor),
         cmocka_unit_test(test_memory_and_numbers),
         cmocka_unit_test(test_crash_is_fenced),
+        cmocka_unit_test(test_fault_without_fence_is_the_programs),
+        cmocka_unit_test(test_names_of_calls),
         cmocka_unit_test(test_handler_that_hangs),
         cmocka_unit_test(test_nonsense_is_an_error),
         cmocka_unit_test(test_handlers_find_their_thread_in_order),
