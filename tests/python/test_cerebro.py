@@ -352,6 +352,17 @@ def test_handlers_run_side_by_side(kernel: cerebro.Kernel) -> None:
     assert kernel.run(guest(code)) == 1
 
 
+def test_handlers_and_denials_are_taken_back(kernel: cerebro.Kernel) -> None:
+    kernel.set_handler("getppid", lambda call: -errno.EDOM)
+    kernel.set_handler("getppid", None)
+    kernel.deny("uname")
+    if library.load().has("pk_allow"):
+        kernel.allow("uname")
+    else:
+        kernel.set_handler("uname", None)
+    assert kernel.run(guest(f"import os; os.uname(); {ASK}")) == 0
+
+
 # ---- options, limits, events ----
 
 def test_options_limits_and_denials(kernel: cerebro.Kernel, tmp_path: Path,
@@ -471,6 +482,33 @@ def test_fork_leaves_kernels_to_the_parent(kernel: cerebro.Kernel) -> None:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == errno.EBADF
     assert not is_gone(pid) and kernel.running
+
+
+def test_attach_and_detach(kernel: cerebro.Kernel) -> None:
+    if not library.load().has("pk_attach"):
+        assert number_of(kernel.attach, os.getpid()) == errno.ENOSYS
+        return
+    events: list[cerebro.Event] = []
+    kernel.on_event(events.append)
+    kernel.set_handler("getppid", lambda call: 4711)
+    code = "import os,sys\nfor line in sys.stdin: print(os.getppid(), flush=True)"
+    with subprocess.Popen(guest(code), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True, bufsize=1) as process:
+        assert process.stdin and process.stdout
+
+        def ask() -> int:
+            process.stdin.write("\n")
+            return int(process.stdout.readline())
+        assert ask() == os.getpid() and number_of(kernel.detach) == errno.ESRCH
+        kernel.attach(process.pid)
+        assert kernel.running and kernel.pid == process.pid and ask() == 4711
+        kernel.detach()
+        assert not kernel.running and number_of(kernel.wait) == errno.ESRCH
+        assert ask() == os.getpid()
+        wait_for(lambda: events and events[-1].type == cerebro.EventType.DETACHED)
+        process.stdin.close()
+    assert process.returncode == 0
+    assert number_of(kernel.attach, 0) == errno.ESRCH
 
 
 def test_memory(kernel: cerebro.Kernel) -> None:
