@@ -32,7 +32,8 @@ def main(argv: "list[str]") -> int:
         for name in argv[1].split(","):
             kernel.deny(name, errno.EPERM)
         status = kernel.run(argv[2:])
-        print(f"watch: {kernel.statistics().syscalls_intercepted} calls intercepted", file=sys.stderr)
+        calls = kernel.statistics().syscalls_intercepted
+        print(f"watch: {calls} calls intercepted", file=sys.stderr)
         return status.exit_code
 
 

@@ -4,9 +4,9 @@
     embedded_device.py python3 program-of-the-device.py
 
 A program opens it and talks to it with ioctl: SET takes a register and a value, GET a register,
-which it fills in; struct { uint32_t reg, value; }. READ copies a burst of samples straight into the
-program's memory, as DMA would. What the program has open is a socket, known by its inode, whose
-other end is closed: reading it is an end of file.
+which it fills in; struct { uint32_t reg, value; }. READ copies a burst of samples from a block of
+the kernel's allocator into the program's memory, as DMA would. What the program has open is a
+socket, known by its inode, whose other end is closed: reading it is an end of file.
 """
 
 import errno
@@ -26,7 +26,8 @@ SAMPLES = struct.Struct("32H")
 
 
 class Sensor:
-    def __init__(self) -> None:
+    def __init__(self, kernel: cerebro.Kernel) -> None:
+        self.kernel = kernel
         self.lock = threading.Lock()  # handlers run several at a time
         self.registers: Dict[int, int] = {ID: 0xCE4E, HEATER: 0, TEMPERATURE: 200}
         ours, theirs = socket.socketpair()
@@ -69,9 +70,9 @@ class Sensor:
     def read(self, call: cerebro.Call, address: int) -> cerebro.Result:
         with self.lock:
             now = self.registers[TEMPERATURE]
-        block = bytearray(SAMPLES.size)
-        SAMPLES.pack_into(block, 0, *(now + index % 3 for index in range(32)))
-        call.write(address, block)
+        with self.kernel.allocate(SAMPLES.size) as block:
+            SAMPLES.pack_into(block.view, 0, *(now + index % 3 for index in range(32)))
+            call.write(address, block.view)
         return SAMPLES.size
 
 
@@ -80,7 +81,7 @@ def main(argv: "list[str]") -> int:
         print("usage: embedded_device.py PROGRAM [ARGUMENTS]", file=sys.stderr)
         return 2
     with cerebro.Kernel("embedded-device", type=cerebro.CUSTOM) as kernel:
-        sensor = Sensor()
+        sensor = Sensor(kernel)
         kernel.set_handler("openat", sensor.open)
         kernel.set_handler("ioctl", sensor.ioctl)
         status = kernel.run(argv[1:])

@@ -4,10 +4,10 @@
     virtual_files.py ls -l /virtual
     virtual_files.py cat /virtual/hello
 
-Every file is one in memory (memfd). Who opens it gets a description of its own of the same file, so
-that reading, seeking and mapping are native, and a descriptor that comes back in fstat or getdents64
-is known by its inode. Whether a directory has been listed is the offset of its (empty) file. Not
-there, to keep it short: writing, and paths relative to /virtual.
+Every file is one in memory (memfd). Who opens it gets a description of its own of the same file,
+so that reading, seeking and mapping are native, and a descriptor that comes back in fstat or
+getdents64 is known by its inode. Whether a directory has been listed is the offset of its (empty)
+file. Not there, to keep it short: writing, and paths relative to /virtual.
 """
 
 import ctypes

@@ -148,8 +148,8 @@ class Call:
             raise self._memory_error(-r, address, length)
         return buffer.raw if buffer else b""
 
-    def write(self, address: int, data: bytes) -> None:
-        """Copies `data` (bytes, or anything that makes bytes) to the guest. Raises as read()."""
+    def write(self, address: int, data: Union[bytes, bytearray, memoryview]) -> None:
+        """Copies bytes to the guest. Raises as read()."""
         data = bytes(data)
         _check_range(address, len(data))
         with self._lock:
@@ -171,9 +171,9 @@ class Call:
     # ---- answers ----
 
     def native(self) -> Answer:
-        """The host kernel runs the call as it stands, past the process kernel. Never for a call that
-        names something (open, connect, exec): another thread of the guest can change the name after
-        your check."""
+        """The host kernel runs the call as it stands, past the process kernel. Never for a call
+        that names something (open, connect, exec): another thread of the guest can change the
+        name after your check."""
         with self._lock:
             return Answer(self, self._library.pk_call_native(self._live()))
 
@@ -183,9 +183,9 @@ class Call:
             return Answer(self, self._library.pk_call_forward(self._live()))
 
     def return_fd(self, fd: int, cloexec: bool = False) -> Answer:
-        """Gives the guest a duplicate of `fd`, which stays yours; the call returns its number there.
-        With `cloexec` it does not outlive an exec. Raises Error (EBADF) for what is no open
-        descriptor."""
+        """Gives the guest a duplicate of `fd`, which stays yours; the call returns its number
+        there. With `cloexec` it does not outlive an exec. Raises Error (EBADF) for what is no
+        open descriptor."""
         with self._lock:
             r = int(self._library.pk_call_return_fd(self._live(), fd, cloexec))
         if r == -errno.EBADF:
@@ -205,9 +205,9 @@ class Call:
             return Answer(self, self._deferral)
 
     def finish(self, result: Union[Result, OSError]) -> bool:
-        """Answers a deferred call: a number, forward(), native(), return_fd(), or an OSError. Returns
-        whether the guest has still waited. Raises Error (EINVAL) when the call is not deferred,
-        TypeError or ValueError for what is no result."""
+        """Answers a deferred call: a number, forward(), native(), return_fd(), or an OSError.
+        Returns whether the guest has still waited. Raises Error (EINVAL) when the call is not
+        deferred, TypeError or ValueError for what is no result."""
         if not self._deferral:
             raise Error(errno.EINVAL, "the call is not deferred", "return the result instead")
         if isinstance(result, OSError):

@@ -72,8 +72,8 @@ class Kernel:
             kernel.spawn(["/bin/ls", "-l"])
             status = kernel.wait()
 
-    `name` (at most 63 bytes) is for people, as in `cerebro ps`. At the end of the with statement, or
-    with close(), the guest is ended; the end of the program does that, too.
+    `name` (at most 63 bytes) is for people, as in `cerebro ps`. At the end of the with statement,
+    or with close(), the guest is ended; the end of the program does that, too.
 
     Handlers and event handlers run on threads of the library, several at a time as far as the
     interpreter's lock allows. What a handler may answer is described at handler(). A segmentation
@@ -206,7 +206,8 @@ class Kernel:
 
     def limit(self, **limits: Union[int, str]) -> None:
         """Limits of the guest: memory and fsize (bytes, or text as "256M"), pids, files, cpu
-        (seconds): limit(memory="256M", pids=10). spawn() finds out whether there is such a limit."""
+        (seconds): limit(memory="256M", pids=10). spawn() finds out whether there is such a
+        limit."""
         for name, value in limits.items():
             if isinstance(value, str):
                 self.option("--limit", f"{name}={value}")
@@ -232,8 +233,9 @@ class Kernel:
         self._do("pk_net_deny", rule.encode())
 
     def deny(self, syscall: Syscall, number: int = errno.EPERM) -> None:
-        """Lets every call of this number or name fail with an errno. Raises Error (EINVAL) for a call
-        that cannot be intercepted (close, forks, waits, ends of threads, signal return) or is none."""
+        """Lets every call of this number or name fail with an errno. Raises Error (EINVAL) for a
+        call that cannot be intercepted (close, forks, waits, ends of threads, signal return) or
+        is none."""
         nr = _number(syscall)
         if not 0 < number <= 4095:
             raise Error(errno.EINVAL, f"{number} is no errno")
@@ -251,10 +253,11 @@ class Kernel:
     def handler(self, *syscalls: Syscall) -> Callable[[_H], _H]:
         """Has calls of these numbers or names handled by the decorated function, before spawn().
 
-        The function is given a Call and returns an int (the call's result, or a negative errno), or
-        what one of the call's methods forward(), native(), return_fd() and defer() returned. An
-        OSError that it raises is the call's failure with that errno; anything else that it raises or
-        returns is a failure with EIO, of which an EXCEPTION event and the logger "cerebro" tell.
+        The function is given a Call and returns an int (the call's result, or a negative errno),
+        or what one of the call's methods forward(), native(), return_fd() and defer() returned.
+        An OSError that it raises is the call's failure with that errno; anything else that it
+        raises or returns is a failure with EIO, of which an EXCEPTION event and the logger
+        "cerebro" tell.
 
         Raises as deny().
         """
@@ -278,16 +281,16 @@ class Kernel:
         self._handlers[nr] = function
 
     def handler_timeout(self, seconds: Optional[float]) -> None:
-        """How long a handler may take (5 seconds by default); after that the guest's call fails with
-        ETIMEDOUT, and what the handler answers later is dropped. None: for ever."""
+        """How long a handler may take (5 seconds by default); after that the guest's call fails
+        with ETIMEDOUT, and what the handler answers later is dropped. None: for ever."""
         if seconds is not None and not 0 < seconds < 2**31 / 1000:
             raise ValueError(f"no time: {seconds!r} seconds")
         milliseconds = 0 if seconds is None else max(1, round(seconds * 1000))
         self._do("pk_set_handler_timeout", milliseconds)
 
     def on_event(self, function: _E) -> _E:
-        """Has a function told of events, with an Event; None: nobody. It can be a decorator. STARTED
-        comes on the thread of spawn(), the others come on threads of the library."""
+        """Has a function told of events, with an Event; None: nobody. It can be a decorator.
+        STARTED comes on the thread of spawn(), the others come on threads of the library."""
         self._event_handler = function
         return function
 
@@ -403,8 +406,8 @@ class Kernel:
 
     def attach(self, pid: int) -> None:
         """Takes a process that runs, with its threads, as the guest; see `cerebro attach`. Raises
-        Error: ESRCH for no such process, EPERM when it may not be traced, EBUSY when it is traced or
-        this kernel has a guest."""
+        Error: ESRCH for no such process, EPERM when it may not be traced, EBUSY when it is traced
+        or this kernel has a guest."""
         if not 0 < pid < 2**31:
             raise Error(errno.ESRCH, f"there is no process {pid}")
         with self._start():
@@ -412,8 +415,8 @@ class Kernel:
             self.pid = pid
 
     def detach(self) -> None:
-        """Lets an attached process go on without this kernel; wait() has no status then. Raises Error:
-        ESRCH when it is attached to none, EINVAL when the guest was spawned."""
+        """Lets an attached process go on without this kernel; wait() has no status then. Raises
+        Error: ESRCH when it is attached to none, EINVAL when the guest was spawned."""
         self._do("pk_detach")
         self._status = None
         self._ended.set()
@@ -423,9 +426,10 @@ class Kernel:
         self._do("pk_signal", int(number))
 
     def wait(self, timeout: Optional[float] = None) -> ExitStatus:
-        """Waits for the end of the guest, at most `timeout` seconds; signals (control-C) interrupt it
-        as anything in Python. Returns how its first process ended. Another guest may be spawned then.
-        Raises TimeoutError, Error (ESRCH) when there was no guest, Error (EDEADLK) in a handler."""
+        """Waits for the end of the guest, at most `timeout` seconds; signals (control-C)
+        interrupt it as anything in Python. Returns how its first process ended. Another guest may
+        be spawned then. Raises TimeoutError, Error (ESRCH) when there was no guest, Error
+        (EDEADLK) in a handler."""
         if self.running:
             self._refuse_inside("wait for")
         if not self._ended.wait(timeout):
@@ -460,8 +464,8 @@ class Kernel:
         self._do("pk_register_allocator", _address(malloc), _address(free))
 
     def allocate(self, size: int) -> Memory:
-        """Memory of this program's, from the registered allocator, counted in the statistics. Raises
-        Error (ENOMEM)."""
+        """Memory of this program's, from the registered allocator, counted in the statistics.
+        Raises Error (ENOMEM)."""
         if size < 0:
             raise ValueError(f"no size: {size}")
         with self._use() as pointer:

@@ -121,7 +121,8 @@ class Library:
             function = getattr(self._quick if name in QUICK else self._waiting, name)
         except AttributeError:
             raise Error(errno.ENOSYS, f"{self.path} has no {name}()",
-                        f"libcerebro {NEEDED} or later is needed; this is an earlier state of it") from None
+                        f"libcerebro {NEEDED} or later is needed; this is an earlier state "
+                        f"of it") from None
         function.restype, function.argtypes = PROTOTYPES[name]
         setattr(self, name, function)
         bound: Callable[..., Any] = function
@@ -138,7 +139,7 @@ class Library:
         return result
 
     def last_error(self, number: int) -> Error:
-        """What went wrong last in this thread. Memory that is lacking has no sentence of its own."""
+        """What went wrong last in this thread. Lack of memory has no sentence of its own."""
         if number == errno.ENOMEM:
             return Error(number)
         return Error(number, self.pk_last_error().decode(errors="replace"),

@@ -30,7 +30,8 @@ class EventType(enum.IntEnum):
 
 class ExitStatus(int):
     """How the guest's first process ended, as subprocess tells it: the number is its exit code, or
-    -N when signal N ended it. So `status == 0` is success. Of a process that was attached to the host cannot always tell: 255 with a wait_status of -1."""
+    -N when signal N ended it. So `status == 0` is success. Of a process that was attached to the
+    host cannot always tell: 255 with a wait_status of -1."""
 
     wait_status: int  # as os.waitpid() gives it
 
@@ -67,9 +68,9 @@ class ExitStatus(int):
 class Event:
     """Something that happened to a kernel.
 
-    `nr` is the number of the system call (TIMEOUT, CRASH, EXCEPTION in a handler; else -1), `status`
-    the end of the guest (ENDED), `text` what the library says, `exception` what was raised
-    (EXCEPTION). A type that this package does not know is a plain int.
+    `nr` is the number of the system call (TIMEOUT, CRASH, EXCEPTION in a handler; else -1),
+    `status` the end of the guest (ENDED), `text` what the library says, `exception` what was
+    raised (EXCEPTION). A type that this package does not know is a plain int.
     """
 
     type: Union[EventType, int]

@@ -224,8 +224,8 @@ def test_native_deny_and_descriptors(kernel: cerebro.Kernel, tmp_path: Path) -> 
             return call.return_fd(file.fileno(), cloexec=True)
 
     code = "import os,sys\ntry: os.chdir('/')\nexcept OSError as e: n = e.errno\n" \
-           "assert os.getppid() > 0\nf = open('/answer'); assert not os.get_inheritable(f.fileno())\n" \
-           "sys.exit(n + int(f.read()))"
+           "assert os.getppid() > 0\nf = open('/answer')\n" \
+           "assert not os.get_inheritable(f.fileno())\nsys.exit(n + int(f.read()))"
     assert kernel.run(guest(code)) == errno.ENOTEMPTY + 42
 
 
@@ -373,8 +373,8 @@ def test_options_limits_and_denials(kernel: cerebro.Kernel, tmp_path: Path,
     kernel.option("--quiet")
     kernel.limit(files=200, memory="256M")
     kernel.bind(tmp_path, "/mnt")
-    script = "echo $COLOUR $(ulimit -n); echo written >/mnt/file; exec python3 -c 'import socket; " \
-             "socket.socket().connect((\"127.0.0.1\", 9))' 2>/dev/null"
+    script = "echo $COLOUR $(ulimit -n); echo written >/mnt/file; " \
+             "exec python3 -c 'import socket; socket.socket().connect((\"127.0.0.1\", 9))' 2>/dev/null"
     assert kernel.run(["/bin/sh", "-c", script]) == 1
     assert capfd.readouterr() == ("green 200\n", "")
     assert (tmp_path / "file").read_text() == "written\n"
@@ -411,7 +411,8 @@ def test_bad_input(kernel: cerebro.Kernel) -> None:
     assert number_of(kernel.wait) == errno.ESRCH
     assert number_of(kernel.signal, signal.SIGTERM) == errno.ESRCH
     for wrong, use in ((TypeError, lambda: kernel.spawn("/bin/ls")),
-                       (TypeError, lambda: kernel.handler()), (ValueError, lambda: kernel.limit(files=-1)),
+                       (TypeError, lambda: kernel.handler()),
+                       (ValueError, lambda: kernel.limit(files=-1)),
                        (ValueError, lambda: kernel.spawn(["a\0b"]))):
         with pytest.raises(wrong):
             use()
@@ -612,7 +613,8 @@ def test_example_one_host() -> None:
     code = "import socket,sys\nfor port in sys.argv[1:]:\n try:\n  " \
            "socket.create_connection(('127.0.0.1', int(port)), 5); print('connected')\n " \
            "except OSError as e: print('refused')"
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+    loopback = ("127.0.0.1", 0)
+    with socket.create_server(loopback) as one, socket.create_server(loopback) as two:
         ports = [str(server.getsockname()[1]) for server in (one, two)]
         done = example("one_host.py", f"127.0.0.1:{ports[0]}", PYTHON, "-c", code, *ports)
     if not library.load().has("pk_net_allow"):
@@ -658,7 +660,8 @@ def test_example_embedded_device() -> None:
     code = """
 import fcntl, os, struct
 fd = os.open("/dev/sensor", os.O_RDWR)
-def ask(request, *values): return struct.unpack("II", fcntl.ioctl(fd, request, struct.pack("II", *values)))
+def ask(request, *values):
+    return struct.unpack("II", fcntl.ioctl(fd, request, struct.pack("II", *values)))
 print(hex(ask(0xC0085300, 0, 0)[1]), ask(0xC0085300, 2, 0)[1])
 ask(0x40085301, 1, 7)
 print(struct.unpack("32H", fcntl.ioctl(fd, 0x80405302, bytes(64)))[:4])
