@@ -89,7 +89,10 @@ PK_API const char *pk_syscall_name(int syscall_nr);
  */
 PK_API process_kernel_t *pk_create(process_kernel_type_t type, const char *name);
 
-/* Ends the guest, waits for its end and frees the kernel. NULL is allowed. */
+/*
+ * Ends the guest, waits for its end and frees the kernel. One that was attached to is left running.
+ * NULL is allowed.
+ */
 PK_API void pk_destroy(process_kernel_t *kernel);
 
 /* In a handler: the kernel that it serves. Elsewhere NULL. */
@@ -234,12 +237,67 @@ PK_API int pk_call_return(struct pk_call *call, long result);
  */
 PK_API pid_t pk_spawn(process_kernel_t *kernel, char *const argv[]);
 
+/*
+ * Attaches the kernel to a process that runs already: all its threads, and all it starts from now
+ * on; what it started before is not covered. It keeps its own view: names are the host's, and only
+ * handlers, pk_deny() and the limits memory, files, cpu and fsize apply (the first is one of the
+ * address space, cpu counts from now on; soft limits, put back when detached). Any other option is
+ * refused with -EINVAL. pk_call_forward() does the same as pk_call_native() there.
+ *
+ * The process is stopped for some milliseconds while a seccomp filter is put into it. It must be
+ * one that this process may trace: of the same user and dumpable, and where
+ * kernel.yama.ptrace_scope is 1 a child of this one or its descendant; root may attach to all. If
+ * it is not privileged it gets no_new_privs: set-user-ID programs that it starts later have no
+ * effect. Another thread of yours that waits for "any child" meanwhile may be told of stops of the
+ * target, and a program that is killed within these milliseconds takes the target with it.
+ *
+ * What a process gets it keeps to its end: the filter stays after pk_detach(), and its calls go to
+ * a keeper, a process of its own, which lets them pass. Each call that had a handler or a denial
+ * costs some 5 microseconds more then, all others nothing. A later pk_attach() uses the same
+ * filter, needs no ptrace, takes a fraction of a millisecond, and can only have handlers and
+ * denials for numbers that the first one had. Calls of 32-bit code (int 0x80) and x32 calls fail
+ * with ENOSYS while a kernel is attached, because nobody could look at them. Who kills the keeper
+ * with SIGKILL makes the calls in the filter fail with ENOSYS for good.
+ *
+ * Returns 0, or -ESRCH (no such process), -EPERM (may not be traced), -EBUSY (traced by another;
+ * a guest of a process kernel; attached to; or this kernel has a guest), -EINVAL (yourself, a
+ * thread, one of the host kernel's; an option), -ENOEXEC (32-bit), -EACCES (it has a seccomp filter
+ * of its own: only root can tell that filter to wait), -ENOTSUP (numbers that its filter has not).
+ * pk_last_error() says which.
+ */
+PK_API int pk_attach(process_kernel_t *kernel, pid_t pid);
+
+/*
+ * Leaves the process that the kernel is attached to: calls that wait for a handler go on natively.
+ * The same as the end of your program, or pk_destroy(). Returns 0, -ESRCH when it is attached to
+ * none, -EINVAL when its guest was spawned. `cerebro detach` can do that, too.
+ */
+PK_API int pk_detach(process_kernel_t *kernel);
+
+/*
+ * Runs fn(arg) under the kernel, in a child made by fork(2): what it writes to memory stays there.
+ * Results come back through memory that is shared (mmap MAP_SHARED), a pipe or a file. The kernel
+ * is attached to the child before fn begins, as pk_attach() does. Waits for the end of the child.
+ *
+ * In a program with several threads, fn may only do what is safe in a signal handler, as after any
+ * fork. What stdio has buffered before is in the child, too; fn has to flush what it prints. The
+ * child ends when the calling thread does.
+ *
+ * Returns 0 when fn returned, the exit status when it called exit(3), 128 + the signal that killed
+ * it (pk_last_error() names it, and pk_wait() has the status that tells it from an exit), or a
+ * negative errno when it did not start.
+ */
+PK_API int pk_execute(process_kernel_t *kernel, void (*fn)(void *), void *arg);
+
 /* Sends a signal to the guest's first process. Returns 0 or -ESRCH. */
 PK_API int pk_signal(process_kernel_t *kernel, int number);
 
 /*
- * Waits for the end of the guest. Returns 0 with the first process' status as waitpid(2) gives it
- * (NULL is allowed), or -ESRCH when there is no guest. It may be spawned again afterwards.
+ * Waits for the end of the guest, or until it is detached. Returns 0 with the first process' status
+ * as waitpid(2) gives it (NULL is allowed), or -ESRCH when there is no guest. It may be spawned
+ * again afterwards. Of one that was attached to, the status is -1 (none of the WIF... macros holds)
+ * when it was detached, or where the host could not tell: before Linux 6.15, if its parent took
+ * note of its end first.
  */
 PK_API int pk_wait(process_kernel_t *kernel, int *ret_status);
 
@@ -251,6 +309,7 @@ typedef enum {
     PK_EVENT_TIMEOUT, /* a handler took too long: `nr` */
     PK_EVENT_CRASH,   /* a handler crashed: `nr`; the guest got EIO */
     PK_EVENT_ENDED,   /* status */
+    PK_EVENT_DETACHED, /* from a process that goes on natively */
 } pk_event_type_t;
 
 typedef struct pk_event {

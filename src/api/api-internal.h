@@ -57,9 +57,12 @@ struct process_kernel {
     void (*on_event)(const pk_event_t *event, void *user);
     void *event_user;
 
-    bool running;     /* between pk_spawn() and the end of the guest */
+    bool running;     /* between pk_spawn() or pk_attach() and the end of the guest, or detaching */
+    bool attached;    /* the guest ran before: no front, and a keeper for a supervisor */
+    bool concluded;   /* somebody is seeing to the end */
+    bool limited;     /* attached with limits: the keeper has to look at forwarded calls */
     pid_t front;      /* our child, `cerebro run` */
-    pid_t guest;      /* its first process */
+    pid_t guest;      /* its first process, or the one attached to */
     pid_t supervisor; /* the process kernel's process */
     int channel;      /* -1: none; stays open while threads use it */
     int listener;     /* of the guest's filter; -1: none */
@@ -95,6 +98,11 @@ int api_take_error(const struct base_error *error);
 void api_unref(process_kernel_t *kernel);
 void api_tell(process_kernel_t *kernel, pk_event_type_t type, int nr, int status, const char *text);
 
+/*
+ * Forks a child that has none of the kernels' descriptors. As fork(2).
+ */
+pid_t api_fork(void);
+
 /* ---- memory.c ---- */
 
 /* An account of memory with the C library's allocator; NULL when there is no memory for it. */
@@ -105,6 +113,15 @@ void api_memory_unref(struct api_memory *account);
 
 /* Bytes handed out and not yet freed. */
 uint64_t api_memory_allocated(const struct api_memory *account);
+
+/* ---- spawn.c ---- */
+
+/* The path of the program. */
+const char *api_program_path(void);
+
+/* Claims the kernel for a new guest, and gives it back when there will be none. */
+int api_take_turn(process_kernel_t *kernel);
+void api_give_up(process_kernel_t *kernel);
 
 /* ---- receive.c ---- */
 

@@ -159,11 +159,19 @@ PK_API long pk_call_return_fd(struct pk_call *call, int fd, bool cloexec)
     return API_DONE;
 }
 
+static int send_native(struct pk_call *call)
+{
+    return take_answer(call) ? send_result(call, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE) : -ENOENT;
+}
+
 static int forward(struct pk_call *call)
 {
     struct channel_message message = {.type = CHANNEL_FORWARD, .call = call->request};
     size_t size = offsetof(struct channel_call, pid);
 
+    /* An attached process has nobody else to ask. */
+    if (call->kernel->attached && !call->kernel->limited)
+        return send_native(call);
     return take_answer(call) ? channel_send(call->kernel->channel, &message, size, -1) : -ENOENT;
 }
 
@@ -193,7 +201,7 @@ PK_API int pk_call_return(struct pk_call *call, long result)
     int r;
 
     if (result == API_NATIVE)
-        r = take_answer(call) ? send_result(call, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE) : -ENOENT;
+        r = send_native(call);
     else if (result == PK_FORWARD)
         r = forward(call);
     else if (result == API_DONE)

@@ -85,6 +85,28 @@ PK_API void pk_destroy(process_kernel_t *kernel)
     api_unref(kernel);
 }
 
+/*
+ * A copy of a channel would keep the other side believing that we live. With the list's lock, so
+ * that the child finds the list whole.
+ */
+pid_t api_fork(void)
+{
+    process_kernel_t *kernel;
+    pid_t pid;
+
+    pthread_mutex_lock(&all_lock);
+    pid = fork();
+    if (pid == 0)
+        list_for_each(kernel, &all, node)
+        {
+            base_close(kernel->channel);
+            base_close(kernel->listener);
+        }
+    else
+        pthread_mutex_unlock(&all_lock);
+    return pid;
+}
+
 PK_API void pk_shutdown(void)
 {
     for (;;) {

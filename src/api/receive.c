@@ -141,21 +141,38 @@ static void serve_call(process_kernel_t *kernel, struct post *post,
     pthread_mutex_unlock(&kernel->lock);
 }
 
-/* The guest has ended, or its kernel has: once for each guest. */
-static void conclude(process_kernel_t *kernel, const struct channel_message *ended)
+/* What is known of how it ended; -1: nothing. */
+static int status_of(const process_kernel_t *kernel, const struct channel_message *last)
 {
-    int status = ended ? ended->ended.wait_status : SIGKILL;
+    if (last && last->type == CHANNEL_ENDED)
+        return last->ended.wait_status;
+    return kernel->attached ? -1 : SIGKILL;
+}
+
+static void reap(pid_t front)
+{
+    while (front > 0 && waitpid(front, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+/* The guest has ended or was left alone, or its kernel has ended: once for each guest. */
+static void conclude(process_kernel_t *kernel, const struct channel_message *last)
+{
+    bool ended = !kernel->attached || (last && last->type == CHANNEL_ENDED);
+    int status = status_of(kernel, last);
     pid_t front;
+    bool late;
 
     pthread_mutex_lock(&kernel->lock);
-    front = kernel->running ? kernel->front : 0;
+    late = kernel->concluded || !kernel->running;
+    kernel->concluded = true;
+    front = kernel->front;
     kernel->front = 0;
     pthread_mutex_unlock(&kernel->lock);
-    if (front == 0)
+    if (late)
         return;
-    while (waitpid(front, NULL, 0) < 0 && errno == EINTR)
-        ;
-    api_tell(kernel, PK_EVENT_ENDED, 0, status, "");
+    reap(front);
+    api_tell(kernel, ended ? PK_EVENT_ENDED : PK_EVENT_DETACHED, 0, status, "");
     pthread_mutex_lock(&kernel->lock);
     kernel->wait_status = status;
     kernel->running = false;
@@ -184,7 +201,7 @@ static bool receive_one(process_kernel_t *kernel, struct post *post)
         serve_call(kernel, post, &message);
     else if (message.type == CHANNEL_DENIAL)
         api_denial(kernel, &message);
-    else if (message.type == CHANNEL_ENDED)
+    else if (message.type == CHANNEL_ENDED || message.type == CHANNEL_DETACHED)
         conclude(kernel, &message);
     return true;
 }

@@ -18,7 +18,7 @@
 extern char **environ;
 
 /* The program, as the user says, where it was installed, or where a shell would find it. */
-static const char *program_path(void)
+const char *api_program_path(void)
 {
     const char *path = getenv("CEREBRO");
 
@@ -29,7 +29,7 @@ static const char *program_path(void)
 
 PK_API int pk_init(void)
 {
-    const char *path = program_path();
+    const char *path = api_program_path();
 
     if (strchr(path, '/') == NULL || access(path, X_OK) == 0)
         return 0;
@@ -100,7 +100,8 @@ static int start(const char *const *words, int channel, pid_t *ret_pid)
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-    r = posix_spawnp(ret_pid, program_path(), &actions, &attributes, (char *const *)words, environ);
+    r = posix_spawnp(ret_pid, api_program_path(), &actions, &attributes, (char *const *)words,
+                     environ);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return -r;
@@ -123,7 +124,7 @@ static int launch(const process_kernel_t *kernel, int channel, char *const argv[
     free(words.list);
     if (r < 0)
         return api_fail(r, "set CEREBRO to the path of the cerebro program", "cannot start %s: %s",
-                        program_path(), strerror(-r));
+                        api_program_path(), strerror(-r));
     return 0;
 }
 
@@ -166,7 +167,7 @@ static int await_start(process_kernel_t *kernel)
 }
 
 /* Threads of an earlier guest, but for hanging handlers, are gone before its channel is closed. */
-static int take_turn(process_kernel_t *kernel)
+int api_take_turn(process_kernel_t *kernel)
 {
     pthread_mutex_lock(&kernel->lock);
     if (kernel->running) {
@@ -185,11 +186,12 @@ static int take_turn(process_kernel_t *kernel)
                         kernel->name);
     }
     kernel->running = true;
+    kernel->attached = kernel->concluded = kernel->limited = false;
     pthread_mutex_unlock(&kernel->lock);
     return 0;
 }
 
-static void give_up(process_kernel_t *kernel)
+void api_give_up(process_kernel_t *kernel)
 {
     pthread_mutex_lock(&kernel->lock);
     kernel->running = false;
@@ -229,12 +231,12 @@ PK_API pid_t pk_spawn(process_kernel_t *kernel, char *const argv[])
 
     if (argv == NULL || argv[0] == NULL)
         return api_fail(EINVAL, NULL, "pk_spawn() needs a program");
-    r = take_turn(kernel);
+    r = api_take_turn(kernel);
     if (r < 0)
         return r;
     r = spawn(kernel, argv);
     if (r < 0) {
-        give_up(kernel);
+        api_give_up(kernel);
         return r;
     }
     return kernel->guest;

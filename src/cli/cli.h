@@ -12,7 +12,7 @@
 
 struct cli_command {
     const char *name;
-    const char *summary; /* one line for `cerebro help` */
+    const char *summary; /* one line for `cerebro help`; NULL: not shown there */
     const char *help;    /* the whole text of `cerebro NAME --help` */
     /* argv[0] is the subcommand's name. Returns the exit status. */
     int (*run)(int argc, char **argv);
@@ -20,6 +20,9 @@ struct cli_command {
 
 extern const struct cli_command cli_run_command;
 extern const struct cli_command cli_ps_command;
+extern const struct cli_command cli_attach_command;
+extern const struct cli_command cli_detach_command;
+extern const struct cli_command cli_keep_command; /* not for people */
 extern const struct cli_command cli_doctor_command;
 extern const struct cli_command cli_syscalls_command;
 extern const struct cli_command cli_kapi_command;

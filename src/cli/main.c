@@ -14,6 +14,9 @@
 static const struct cli_command *const commands[] = {
     &cli_run_command,
     &cli_ps_command,
+    &cli_attach_command,
+    &cli_detach_command,
+    &cli_keep_command,
     &cli_doctor_command,
     &cli_syscalls_command,
     &cli_kapi_command,
@@ -66,7 +69,8 @@ static int print_help(void)
     printf("Cerebro runs a program under a small kernel of its own, without root.\n\n"
            "usage: cerebro COMMAND [OPTIONS]\n\n");
     for (size_t i = 0; i < array_length(commands); i++)
-        printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+        if (commands[i]->summary)
+            printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
     printf("\n`cerebro help COMMAND` explains a command. First try: cerebro run -- bash\n");
     return 0;
 }

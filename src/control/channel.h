@@ -6,6 +6,10 @@
  * An intercepted call is answered by the program itself, on a duplicate of the filter's listener,
  * which comes with CHANNEL_STARTED; so a handler costs one message, and a program that hangs holds
  * up nobody but the guest thread that waits for it. When the program ends, the guest ends.
+ *
+ * A kernel that was attached to a running process speaks the same with its keeper (attach/keeper.h)
+ * instead of a supervisor. There the program begins, with CHANNEL_ATTACH, and when it ends the
+ * target goes on natively.
  */
 #pragma once
 
@@ -24,7 +28,34 @@ enum channel_type {
     /* program to kernel */
     CHANNEL_FORWARD, /* `call.id` and `call.tid`: serve it as usual */
     CHANNEL_SIGNAL,  /* `number` to the guest's first process */
-    CHANNEL_STOP,    /* end the guest */
+    CHANNEL_STOP,    /* end the guest; of a keeper: detach */
+    CHANNEL_ATTACH,  /* to a keeper, the first one: `rules`; with the listener if it has none */
+    /* keeper to program */
+    CHANNEL_READY,    /* it waits for CHANNEL_ATTACH */
+    CHANNEL_DETACHED, /* the target goes on natively; the last one */
+};
+
+#define CHANNEL_NUMBERS 512 /* system calls, as PK_NR_LIMIT */
+
+/* Limits of an attachment, each by the resource of prlimit(2) that holds it. */
+enum channel_limit {
+    CHANNEL_LIMIT_MEMORY,
+    CHANNEL_LIMIT_FILES,
+    CHANNEL_LIMIT_CPU,
+    CHANNEL_LIMIT_FSIZE,
+    CHANNEL_LIMIT_COUNT
+};
+
+/* What is to become of the calls of an attached process. */
+struct channel_rules {
+    uint32_t version;
+    int32_t target;
+    uint32_t stays;  /* rules hold after the channel is closed, until somebody detaches */
+    uint32_t strict; /* calls of other architectures fail (ENOSYS): they would be a way around */
+    uint64_t filtered[CHANNEL_NUMBERS / 64]; /* bits of the numbers that come to the keeper */
+    uint64_t passed[CHANNEL_NUMBERS / 64];   /* ... of those that it passes to the program */
+    uint64_t limits[CHANNEL_LIMIT_COUNT];    /* 0: none */
+    uint16_t denied[CHANNEL_NUMBERS];        /* positive errno of those it denies itself; 0: not */
 };
 
 /* An intercepted call; arguments as in the registers. */
@@ -45,7 +76,7 @@ struct channel_started {
 };
 
 struct channel_ended {
-    int32_t wait_status; /* of the first process, as waitpid(2) gives it */
+    int32_t wait_status; /* of the first process, as waitpid(2) gives it; -1: not known */
     int32_t exit_status; /* as for the shell */
     uint64_t duration_ns;
 };
@@ -67,6 +98,7 @@ struct channel_message {
         struct channel_started started;
         struct channel_ended ended;
         struct channel_failed failed;
+        struct channel_rules rules;
         int32_t number;
         char text[CHANNEL_TEXT_MAX];
     };

@@ -14,10 +14,3 @@ const struct pk_context *pk_context_of(struct pk_kernel *kernel, pid_t tid);
 bool pk_is_descendant(struct pk_kernel *kernel, pid_t pid);
 
 void pk_tasks_free(struct pk_kernel *kernel);
-
-/* Formats the call while the guest still waits, when a trace is wanted: request->traced. */
-void pk_trace_call(struct pk_request *request);
-
-/* Completes the line with what the guest got and sends it. */
-void pk_trace_result(struct pk_request *request, const struct pk_answer *answer, int64_t result,
-                     uint64_t elapsed_ns);

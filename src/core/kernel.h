@@ -187,6 +187,15 @@ struct pk_answer pk_dispatch(struct pk_request *request, pid_t tid);
 void pk_dispatch_done(struct pk_request *request, const struct pk_answer *answer, int64_t result);
 
 /*
+ * The two halves of a trace line, for whoever does not dispatch: the call, formatted while the
+ * guest still waits, when a trace is wanted (request->traced); and the line with what the guest
+ * got, sent to the sink. They need kernel, task, call, nr, args and port.
+ */
+void pk_trace_call(struct pk_request *request);
+void pk_trace_result(struct pk_request *request, const struct pk_answer *answer, int64_t result,
+                     uint64_t elapsed_ns);
+
+/*
  * Refuses an action: counts and records it, tells the sink once per distinct line, and returns the
  * error answer. `rule` and `allow` must be static strings.
  */

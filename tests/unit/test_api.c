@@ -235,6 +235,8 @@ static void on_event(const pk_event_t *event, void *user)
         events->denied_nr = event->nr;
         snprintf(events->denial, sizeof(events->denial), "%s", event->text);
         break;
+    case PK_EVENT_DETACHED:
+        break;
     case PK_EVENT_TIMEOUT:
         atomic_fetch_add(&events->timeouts, event->nr == SYS_getppid);
         break;

@@ -1,0 +1,264 @@
+/*
+ * One attachment, step by step. See attach-internal.h.
+ */
+#include "attach/attach.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "abi/syscalls.h"
+#include "attach/attach-internal.h"
+#include "base/cleanup.h"
+#include "base/io.h"
+
+#define ATTEMPTS 3
+
+/* ---- limits ---- */
+
+static const char *const limit_names[CHANNEL_LIMIT_COUNT] = {
+    [CHANNEL_LIMIT_MEMORY] = "memory",
+    [CHANNEL_LIMIT_FILES] = "files",
+    [CHANNEL_LIMIT_CPU] = "cpu",
+    [CHANNEL_LIMIT_FSIZE] = "fsize",
+};
+
+static int parse_limit(const char *name, const char *value, struct channel_rules *rules,
+                       struct base_error *error)
+{
+    if (strcmp(name, "pids") == 0)
+        return base_fail(error, EINVAL, "start the program with cerebro run --limit pids=N",
+                         "pids cannot be limited on a running process: the host counts those of "
+                         "a user, or of a cgroup that a program is started in");
+    for (size_t i = 0; i < CHANNEL_LIMIT_COUNT; i++) {
+        uint64_t number;
+
+        if (strcmp(name, limit_names[i]) != 0)
+            continue;
+        if (io_parse_size(value, &number) < 0 || number == 0)
+            return base_fail(error, EINVAL, NULL, "limit %s: '%s' is not a positive number", name,
+                             value);
+        rules->limits[i] = number;
+        return 0;
+    }
+    return base_fail(error, EINVAL, "use memory, files, cpu or fsize", "there is no limit '%s'",
+                     name);
+}
+
+int attach_parse_limits(const char *text, struct channel_rules *rules, struct base_error *error)
+{
+    cleanup_free char *copy = strdup(text);
+    char *save = NULL;
+    int r = copy ? 0 : -ENOMEM;
+
+    for (char *item = copy ? strtok_r(copy, ",", &save) : NULL; item && r == 0;
+         item = strtok_r(NULL, ",", &save)) {
+        char *equals = strchr(item, '=');
+
+        if (equals == NULL)
+            return base_fail(error, EINVAL, NULL, "a limit is NAME=VALUE, not '%s'", item);
+        *equals = '\0';
+        r = parse_limit(item, equals + 1, rules, error);
+    }
+    return r;
+}
+
+static int check_limits(const struct target *target, const struct channel_rules *rules,
+                        struct base_error *error)
+{
+    uint64_t memory = rules->limits[CHANNEL_LIMIT_MEMORY];
+
+    if (memory && target->memory > memory)
+        return base_fail(error, EINVAL, "allow it more than it has",
+                         "process %d has %llu bytes of address space already, more than the limit "
+                         "of %llu",
+                         target->pid, (unsigned long long)target->memory,
+                         (unsigned long long)memory);
+    return 0;
+}
+
+/* ---- rules ---- */
+
+static void complete_rules(pid_t target, struct channel_rules *rules)
+{
+    rules->version = CHANNEL_VERSION;
+    rules->target = target;
+    for (int nr = 0; nr < CHANNEL_NUMBERS; nr++)
+        if (rules->denied[nr] || attach_has(rules->passed, nr))
+            attach_add(rules->filtered, nr);
+    /* Always, and at no price: so a later attachment can have limits, too. */
+    attach_add(rules->filtered, ABI_NR_prlimit64);
+    attach_add(rules->filtered, ABI_NR_setrlimit);
+}
+
+/* ---- the tracing thread ---- */
+
+struct work {
+    const struct target *target;
+    const struct channel_rules *rules;
+    int channel;
+    int listener;
+    uint64_t held_ns;
+    struct base_error *error;
+    int result;
+};
+
+static bool is_alive(pid_t pid)
+{
+    struct target now;
+
+    return target_read(pid, &now) == 0 && now.state != 'Z' && now.state != 'X';
+}
+
+/*
+ * The keeper has the listener, and the limits are set, before anything runs again: so no call waits
+ * for long, and none slips through.
+ */
+static int install_and_hand_over(struct work *work, struct stopped *stopped)
+{
+    struct sock_fprog program;
+    cleanup_close int listener = -1;
+    int r = attach_filter(work->rules->filtered, &program);
+
+    if (r < 0)
+        return base_fail(work->error, r, NULL, "no memory for the filter");
+    r = install_filter(stopped, work->target, &program, &listener, work->error);
+    free(program.filter);
+    if (r < 0)
+        return r;
+    return link_hand_over(work->channel, work->rules, listener, &work->listener, work->error);
+}
+
+static int attempt(struct work *work)
+{
+    struct stopped stopped = {.pid = work->target->pid};
+    uint64_t start = io_now_ns();
+    int r = stop_all(&stopped);
+
+    if (r == 0)
+        r = install_and_hand_over(work, &stopped);
+    else if (r == -ETIME)
+        base_fail(work->error, EBUSY, "try again later",
+                  "process %d cannot be stopped now: it waits in the host kernel", stopped.pid);
+    else if (r != -ESRCH)
+        target_explain(work->target, -r, target_yama(), work->error);
+    stop_release(&stopped);
+    work->held_ns = io_now_ns() - start;
+    return work->error->code ? -work->error->code : r;
+}
+
+static void *trace(void *argument)
+{
+    struct work *work = argument;
+
+    work->result = attempt(work);
+    return NULL;
+}
+
+/*
+ * In a thread of its own: with its end the host lets go of whatever could not be detached. No
+ * signal of the program disturbs it.
+ */
+static int run_thread(struct work *work)
+{
+    pthread_t thread;
+    sigset_t all;
+    sigset_t old;
+    int r;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    r = pthread_create(&thread, NULL, trace, work);
+    if (r == 0)
+        pthread_join(thread, NULL);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (r)
+        return base_fail(work->error, r, NULL, "cannot start a thread: %s", strerror(r));
+    return work->result;
+}
+
+/* What was held may change its program under our hands; then everything begins anew. */
+static int trace_target(struct work *work)
+{
+    pid_t pid = work->target->pid;
+    int r = -ESRCH;
+
+    for (unsigned i = 0; i < ATTEMPTS && r == -ESRCH && work->error->code == 0; i++)
+        r = i > 0 && !is_alive(pid) ? -ESRCH : run_thread(work);
+    if (r == -ESRCH && work->error->code == 0)
+        return base_fail(work->error, ESRCH, NULL, "process %d has ended meanwhile", pid);
+    return r;
+}
+
+/* ---- */
+
+static int attach_first(const struct target *target, const struct channel_rules *rules,
+                        const char *program, struct attachment *attachment,
+                        struct base_error *error)
+{
+    struct work work = {.target = target, .rules = rules, .listener = -1, .error = error};
+    cleanup_close int channel = -1;
+    int r = link_start(target->pid, program, &channel, &attachment->keeper, error);
+
+    if (r < 0)
+        return r;
+    work.channel = channel;
+    r = trace_target(&work);
+    if (r < 0)
+        return r;
+    attachment->channel = take_fd(&channel);
+    attachment->listener = work.listener;
+    attachment->held_ns = work.held_ns;
+    return 0;
+}
+
+static int attach_again(int channel, const struct channel_rules *rules,
+                        struct attachment *attachment, struct base_error *error)
+{
+    int r = link_hand_over(channel, rules, -1, &attachment->listener, error);
+
+    if (r < 0) {
+        close(channel);
+        return r;
+    }
+    attachment->channel = channel;
+    attachment->again = true;
+    return 0;
+}
+
+int attach_process(pid_t target, struct channel_rules *rules, const char *program,
+                   struct attachment *ret_attachment, struct base_error *error)
+{
+    struct attachment attachment = {.target = target, .channel = -1, .listener = -1};
+    uint64_t start = io_now_ns();
+    struct base_error local = {0};
+    struct target facts;
+    int channel;
+    int r;
+
+    r = target_examine(target, &facts, &local);
+    complete_rules(target, rules);
+    if (r == 0)
+        r = check_limits(&facts, rules, &local);
+    if (r == 0)
+        r = link_find(target, &channel, &attachment.keeper, &local);
+    if (r == 0)
+        r = attach_again(channel, rules, &attachment, &local);
+    else if (r == -ENOENT)
+        r = attach_first(&facts, rules, program, &attachment, &local);
+    if (r < 0) {
+        base_fail(&local, r, "try again", "process %d cannot be attached to: %s", target,
+                  strerror(-r));
+        *error = local;
+        return r;
+    }
+    attachment.took_ns = io_now_ns() - start;
+    *ret_attachment = attachment;
+    return 0;
+}
