@@ -1,7 +1,8 @@
 /*
  * Running process kernels are found by looking: a supervisor is a process of that name whose
  * parent, the front, runs `cerebro` and whose child is a reaper, the parent of the first guest
- * process. So there is no register that could be left behind by a killed one.
+ * process; and the keeper of an attachment is one of its name that answers. So there is no register
+ * that could be left behind by a killed one.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -19,7 +20,9 @@
 #include "base/io.h"
 #include "base/strbuf.h"
 #include "cli/cli.h"
+#include "control/control.h"
 
+#define KEEPER_NAME     "cerebro-keeper"
 #define SUPERVISOR_NAME "cerebro-kernel"
 #define REAPER_NAME     "cerebro-reaper"
 #define PROGRAM_NAME    "cerebro"
@@ -28,8 +31,9 @@ static const char help[] =
     "usage: cerebro ps [--json]\n"
     "\n"
     "Lists the running process kernels that you can see: the kernel's process, the first process\n"
-    "of its guest, how long it runs, how many processes the guest has, their resident memory, and\n"
-    "the command.\n";
+    "of its guest, what kind it is (of cerebro run, attached to a running process, or detached from\n"
+    "one that still has the filter), how long it runs, how many processes the guest has, their\n"
+    "resident memory, and the command.\n";
 
 struct process {
     pid_t pid;
@@ -135,9 +139,10 @@ static bool descends_from(const struct table *table, const struct process *proce
 }
 
 struct kernel_row {
-    const struct process *supervisor;
+    const struct process *supervisor; /* or the keeper */
+    const char *kind;
     uid_t uid;
-    pid_t guest; /* the first process: the reaper's oldest child */
+    pid_t guest; /* the first process: the reaper's oldest child, or the target */
     unsigned processes;
     uint64_t memory;
     double uptime;
@@ -229,13 +234,59 @@ static bool describe(const struct table *table, const struct process *process,
 {
     const struct process *reaper = reaper_of(table, process);
 
-    *row = (struct kernel_row){.supervisor = process, .uptime = uptime_of(process->start_ticks)};
+    *row = (struct kernel_row){
+        .supervisor = process, .kind = "run", .uptime = uptime_of(process->start_ticks)};
     if (reaper == NULL || !read_uid(process->pid, &row->uid))
         return false;
     count_guests(table, reaper->pid, row);
     if (row->processes == 0)
         return false;
     read_command(process->parent, &row->command);
+    return true;
+}
+
+/* What the keeper says of itself; nobody else is believed. */
+static bool ask_keeper(pid_t keeper, pid_t *ret_target, bool *ret_active)
+{
+    cleanup_strbuf struct strbuf answer = {0};
+    cleanup_close int fd = -1;
+    const char *target;
+
+    if (control_connect(keeper, &fd, NULL) < 0 || control_ask(fd, "attachment", &answer, NULL) < 0)
+        return false;
+    target = strstr(strbuf_text(&answer), "\"target\":");
+    if (target == NULL)
+        return false;
+    *ret_target = (pid_t)strtol(target + strlen("\"target\":"), NULL, 10);
+    *ret_active = strstr(strbuf_text(&answer), "\"active\":true") != NULL;
+    return true;
+}
+
+/* The target and what descends from it: who exactly has the filter, the host does not tell. */
+static void count_attached(const struct table *table, struct kernel_row *row)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const struct process *process = &table->rows[i];
+
+        if (process->pid != row->guest && !descends_from(table, process, row->guest))
+            continue;
+        row->processes++;
+        row->memory += process->resident_pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    }
+}
+
+static bool describe_keeper(const struct table *table, const struct process *process,
+                            struct kernel_row *row)
+{
+    bool active;
+
+    *row = (struct kernel_row){.supervisor = process, .uptime = uptime_of(process->start_ticks)};
+    if (strcmp(process->name, KEEPER_NAME) != 0 || !read_uid(process->pid, &row->uid) ||
+        !ask_keeper(process->pid, &row->guest, &active))
+        return false;
+    row->kind = active ? "attached" : "detached";
+    count_attached(table, row);
+    read_command(row->guest, &row->command);
     return true;
 }
 
@@ -264,17 +315,18 @@ static void print_row(struct kernel_row *row)
 
     format_uptime(row->uptime, uptime);
     make_printable(&row->command);
-    printf("%7d %7d %8s %6u %10s  %s\n", row->supervisor->pid, row->guest, uptime, row->processes,
-           cli_format_size(row->memory, memory), strbuf_text(&row->command));
+    printf("%7d %7d %-8s %8s %6u %10s  %s\n", row->supervisor->pid, row->guest, row->kind, uptime,
+           row->processes, cli_format_size(row->memory, memory), strbuf_text(&row->command));
 }
 
 static void add_json(struct strbuf *out, const struct kernel_row *row)
 {
-    strbuf_addf(out,
-                "%s{\"kernel\":%d,\"guest\":%d,\"uid\":%u,\"uptime_s\":%.1f,\"processes\":%u,"
-                "\"memory_bytes\":%" PRIu64 ",\"command\":\"",
-                out->length ? "," : "", row->supervisor->pid, row->guest, row->uid, row->uptime,
-                row->processes, row->memory);
+    strbuf_addf(
+        out,
+        "%s{\"kernel\":%d,\"guest\":%d,\"kind\":\"%s\",\"uid\":%u,\"uptime_s\":%.1f,\"processes\":%u,"
+        "\"memory_bytes\":%" PRIu64 ",\"command\":\"",
+        out->length ? "," : "", row->supervisor->pid, row->guest, row->kind, row->uid, row->uptime,
+        row->processes, row->memory);
     strbuf_add_json(out, strbuf_text(&row->command));
     strbuf_add_string(out, "\"}");
 }
@@ -290,13 +342,14 @@ static int show(bool json)
     for (size_t i = 0; i < table.count; i++) {
         struct kernel_row row;
 
-        if (!describe(&table, &table.rows[i], &row))
+        if (!describe(&table, &table.rows[i], &row) &&
+            !describe_keeper(&table, &table.rows[i], &row))
             continue;
         if (json)
             add_json(&out, &row);
         else if (count++ == 0)
-            printf("%7s %7s %8s %6s %10s  %s\n", "KERNEL", "GUEST", "UPTIME", "PROCS", "MEMORY",
-                   "COMMAND");
+            printf("%7s %7s %-8s %8s %6s %10s  %s\n", "KERNEL", "GUEST", "KIND", "UPTIME", "PROCS",
+                   "MEMORY", "COMMAND");
         if (!json)
             print_row(&row);
         strbuf_free(&row.command);

@@ -32,9 +32,9 @@ def test_ps_shows_a_running_kernel() -> None:
         assert supervisor
         assert wait_until(lambda: len(descendants(supervisor.pid)) == 3)  # with reaper and sleep
         table = cerebro("ps").ok().out.splitlines()
-        assert re.match(r" *KERNEL +GUEST +UPTIME +PROCS +MEMORY +COMMAND", table[0])
+        assert re.match(r" *KERNEL +GUEST +KIND +UPTIME +PROCS +MEMORY +COMMAND", table[0])
         line = next(line for line in table if line.split()[0] == str(supervisor.pid))
-        assert "/bin/sh" in line and int(line.split()[3]) >= 2
+        assert "/bin/sh" in line and int(line.split()[4]) >= 2 and line.split()[2] == "run"
         found = json.loads(cerebro("ps", "--json").ok().out)
         mine = next(item for item in found if supervisor.pid in item.values())
         assert any("sh" in str(value) for value in mine.values())

@@ -12,7 +12,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/futex.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -22,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -174,6 +177,45 @@ static void *under_signals(void *argument)
     return argument;
 }
 
+static void set_own_filter(void)
+{
+    struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    struct sock_fprog program = {.len = 1, .filter = &allow};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+        fail("filter");
+}
+
+/* ---- calls of another architecture ---- */
+
+static void say(const char *word)
+{
+    if (write(STDOUT_FILENO, word, strlen(word)) < 0)
+        fail("say");
+}
+
+static void on_fault(int number)
+{
+    (void)number;
+    say("none\n");
+    _exit(0);
+}
+
+static void call_32_bit(void)
+{
+    struct timespec nap = {.tv_nsec = 5000000};
+
+    signal(SIGSEGV, on_fault);
+    for (;;) {
+        long result = 64; /* getppid */
+
+        __asm__ volatile("int $0x80" : "+a"(result) : : "memory", "r8", "r9", "r10", "r11");
+        say((int)result == -ENOSYS ? "ENOSYS\n" : (int)result == parent ? "fine\n" : "wrong\n");
+        nanosleep(&nap, NULL);
+    }
+}
+
 /* ---- calls that wait ---- */
 
 static void *write_later(void *argument)
@@ -234,6 +276,11 @@ int main(int argc, char **argv)
         return 7;
     if (strcmp(mode, "busy") == 0) {
         run_threads(busy);
+    } else if (strcmp(mode, "filtered") == 0) {
+        set_own_filter();
+        run_threads(busy);
+    } else if (strcmp(mode, "int80") == 0) {
+        call_32_bit();
     } else if (strcmp(mode, "threads") == 0) {
         run_threads(start_threads);
     } else if (strcmp(mode, "forks") == 0) {
