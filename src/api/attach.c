@@ -63,6 +63,7 @@ static bool has_limits(const struct channel_rules *rules)
 
 static int attach(process_kernel_t *kernel, pid_t pid)
 {
+    struct attach_options options = {.program = api_program_path(), .audit = -1};
     struct attachment attachment;
     struct base_error error = {0};
     struct channel_rules rules;
@@ -70,7 +71,7 @@ static int attach(process_kernel_t *kernel, pid_t pid)
 
     if (r < 0)
         return r;
-    if (attach_process(pid, &rules, api_program_path(), &attachment, &error) < 0)
+    if (attach_process(pid, &rules, &options, &attachment, &error) < 0)
         return api_take_error(&error);
     base_close(kernel->channel);
     base_close(kernel->listener);

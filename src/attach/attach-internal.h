@@ -152,6 +152,9 @@ int link_find(pid_t target, int *ret_channel, pid_t *ret_keeper, struct base_err
 int link_start(pid_t target, const char *program, int *ret_channel, pid_t *ret_keeper,
                struct base_error *error);
 
-/* Hands the rules over (and the listener, unless -1) and waits for the answer. */
-int link_hand_over(int channel, const struct channel_rules *rules, int listener, int *ret_listener,
-                   struct base_error *error);
+/*
+ * Hands the rules over, before them the descriptor of the audit log, and with them the listener
+ * (each unless -1), and waits for the answer.
+ */
+int link_hand_over(int channel, const struct channel_rules *rules, int audit, int listener,
+                   int *ret_listener, struct base_error *error);

@@ -102,6 +102,7 @@ static void complete_rules(pid_t target, struct channel_rules *rules)
 struct work {
     const struct target *target;
     const struct channel_rules *rules;
+    const struct attach_options *options;
     int channel;
     int listener;
     uint64_t held_ns;
@@ -132,7 +133,8 @@ static int install_and_hand_over(struct work *work, struct stopped *stopped)
     free(program.filter);
     if (r < 0)
         return r;
-    return link_hand_over(work->channel, work->rules, listener, &work->listener, work->error);
+    return link_hand_over(work->channel, work->rules, work->options->audit, listener,
+                          &work->listener, work->error);
 }
 
 static int attempt(struct work *work)
@@ -199,12 +201,13 @@ static int trace_target(struct work *work)
 /* ---- */
 
 static int attach_first(const struct target *target, const struct channel_rules *rules,
-                        const char *program, struct attachment *attachment,
+                        const struct attach_options *options, struct attachment *attachment,
                         struct base_error *error)
 {
-    struct work work = {.target = target, .rules = rules, .listener = -1, .error = error};
+    struct work work = {
+        .target = target, .rules = rules, .options = options, .listener = -1, .error = error};
     cleanup_close int channel = -1;
-    int r = link_start(target->pid, program, &channel, &attachment->keeper, error);
+    int r = link_start(target->pid, options->program, &channel, &attachment->keeper, error);
 
     if (r < 0)
         return r;
@@ -218,10 +221,10 @@ static int attach_first(const struct target *target, const struct channel_rules 
     return 0;
 }
 
-static int attach_again(int channel, const struct channel_rules *rules,
+static int attach_again(int channel, const struct channel_rules *rules, int audit,
                         struct attachment *attachment, struct base_error *error)
 {
-    int r = link_hand_over(channel, rules, -1, &attachment->listener, error);
+    int r = link_hand_over(channel, rules, audit, -1, &attachment->listener, error);
 
     if (r < 0) {
         close(channel);
@@ -232,7 +235,7 @@ static int attach_again(int channel, const struct channel_rules *rules,
     return 0;
 }
 
-int attach_process(pid_t target, struct channel_rules *rules, const char *program,
+int attach_process(pid_t target, struct channel_rules *rules, const struct attach_options *options,
                    struct attachment *ret_attachment, struct base_error *error)
 {
     struct attachment attachment = {.target = target, .channel = -1, .listener = -1};
@@ -249,9 +252,9 @@ int attach_process(pid_t target, struct channel_rules *rules, const char *progra
     if (r == 0)
         r = link_find(target, &channel, &attachment.keeper, &local);
     if (r == 0)
-        r = attach_again(channel, rules, &attachment, &local);
+        r = attach_again(channel, rules, options->audit, &attachment, &local);
     else if (r == -ENOENT)
-        r = attach_first(&facts, rules, program, &attachment, &local);
+        r = attach_first(&facts, rules, options, &attachment, &local);
     if (r < 0) {
         base_fail(&local, r, "try again", "process %d cannot be attached to: %s", target,
                   strerror(-r));

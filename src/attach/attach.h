@@ -21,6 +21,11 @@
 #include "base/error.h"
 #include "control/channel.h"
 
+struct attach_options {
+    const char *program; /* path of `cerebro`, which the keeper runs */
+    int audit;           /* where the keeper writes its records; borrowed; -1: nowhere */
+};
+
 struct attachment {
     pid_t target;
     pid_t keeper;
@@ -32,16 +37,16 @@ struct attachment {
 };
 
 /*
- * Puts the rules in place for all threads of `target` and for all it starts from now on. `program`
- * is the path of `cerebro`, which the keeper runs. rules->version, target and filtered are filled
- * in here: a number is filtered when it is passed or denied, or could change a limit.
+ * Puts the rules in place for all threads of `target` and for all it starts from now on.
+ * rules->version, target and filtered are filled in here: a number is filtered when it is passed or
+ * denied, or could change a limit.
  *
  * Returns 0 with descriptors that the caller owns, or a negative errno with `error` filled in:
  * -ESRCH (no such process), -EINVAL (not one that can be attached to), -EPERM (may not be traced),
  * -EBUSY (attached already, traced, or served by a process kernel), -EACCES (a filter of its own),
  * -ENOEXEC (32-bit), -ENOTSUP (its filter has not the numbers), or what else the host says.
  */
-int attach_process(pid_t target, struct channel_rules *rules, const char *program,
+int attach_process(pid_t target, struct channel_rules *rules, const struct attach_options *options,
                    struct attachment *ret_attachment, struct base_error *error);
 
 /*

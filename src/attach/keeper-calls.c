@@ -34,12 +34,11 @@ static void pass(const struct keeper *keeper, uint64_t id)
 static void deny(struct keeper *keeper, const struct channel_call *call, int errnum)
 {
     struct seccomp_notif_resp response = {.id = call->id, .error = -errnum};
-    struct keeper_denial denial = {.pid = call->pid, .nr = call->nr, .errnum = errnum};
 
+    /* While it waits it can be named. */
+    keeper_record(keeper, "denied", call->pid, call->nr, errnum);
     listener_ioctl(keeper, SECCOMP_IOCTL_NOTIF_SEND, &response);
     keeper->denials++;
-    if (keeper->options->denied)
-        keeper->options->denied(keeper->options->user, &denial);
 }
 
 static int limit_of(uint64_t resource)

@@ -52,6 +52,7 @@ struct keeper {
     int listener; /* -1: none yet */
     int channel;  /* of the program whose rules hold; -1: none */
     int starter;  /* the first channel, from which the listener comes */
+    int audit;    /* came with CHANNEL_AUDIT from the next one; -1: nothing did */
     int door;     /* where later attachments connect; -1: closed */
     bool active;  /* rules hold */
     bool target_ended;
@@ -85,6 +86,9 @@ void keeper_continue_held(struct keeper *keeper);
 
 /* Serves a channel: that of the program, or of one that would like to be it. */
 void keeper_on_channel(void *user, int fd);
+
+/* Has something recorded. */
+void keeper_record(const struct keeper *keeper, const char *event, pid_t pid, int nr, int errnum);
 
 /* Ends the rules: limits are put back, calls pass, the program is told. */
 void keeper_detach(struct keeper *keeper);

@@ -92,6 +92,28 @@ static int set_limits(struct keeper *keeper, const struct channel_rules *rules,
     return r;
 }
 
+/* ---- records ---- */
+
+void keeper_record(const struct keeper *keeper, const char *event, pid_t pid, int nr, int errnum)
+{
+    struct keeper_record record = {.event = event, .pid = pid, .nr = nr, .errnum = errnum};
+
+    if (keeper->options->record)
+        keeper->options->record(keeper->options->user, &record);
+}
+
+/* The log that came with these rules, or none. */
+static void begin_log(struct keeper *keeper)
+{
+    int fd = take_fd(&keeper->audit);
+
+    if (keeper->options->log)
+        keeper->options->log(keeper->options->user, fd);
+    else
+        base_close(fd);
+    keeper_record(keeper, "attach", keeper->target, -1, 0);
+}
+
 /* ---- beginning ---- */
 
 static void list_numbers(const uint64_t *numbers, char *text, size_t size)
@@ -191,6 +213,7 @@ static int begin(struct keeper *keeper, int fd, const struct channel_rules *rule
     keeper->rules = *rules;
     keeper->active = true;
     keeper->channel = fd;
+    begin_log(keeper);
     r = channel_send(fd, &message, sizeof(message.started), keeper->listener);
     return r;
 }
@@ -200,6 +223,8 @@ static int begin(struct keeper *keeper, int fd, const struct channel_rules *rule
 /* From here on everything passes, and what was changed is as before. */
 static void lift_rules(struct keeper *keeper)
 {
+    if (keeper->active)
+        keeper_record(keeper, "detach", keeper->target, -1, 0);
     keeper->active = false;
     put_limits_back(keeper);
     keeper_continue_held(keeper);
@@ -268,6 +293,11 @@ static void lose_program(struct keeper *keeper)
 static void on_client(struct keeper *keeper, int fd, const struct channel_message *message,
                       int sent)
 {
+    if (message->type == CHANNEL_AUDIT) {
+        base_close(keeper->audit);
+        keeper->audit = sent;
+        return;
+    }
     if (message->type == CHANNEL_ATTACH && begin(keeper, fd, &message->rules, sent) == 0)
         return;
     if (message->type != CHANNEL_ATTACH)

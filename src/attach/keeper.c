@@ -232,6 +232,7 @@ static void end(struct keeper *keeper)
     keeper_detach(keeper);
     close_door(keeper);
     control_server_free(keeper->control);
+    base_close(keeper->audit);
     base_close(keeper->listener);
     base_close(keeper->pidfd);
     map_free(&keeper->held);
@@ -249,6 +250,7 @@ int keeper_run(const struct keeper_options *options)
                               .pidfd = -1,
                               .listener = -1,
                               .channel = -1,
+                              .audit = -1,
                               .starter = options->channel,
                               .door = -1};
     withdraw();

@@ -12,17 +12,23 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* A denied call, for whoever keeps a record. */
-struct keeper_denial {
-    pid_t pid;
-    int nr;
-    int errnum; /* positive */
+/* Something that whoever answers for the machine wants to read later. */
+struct keeper_record {
+    const char *event; /* "attach", "denied", "detach" */
+    pid_t pid;         /* of the thread that was denied something, or the target */
+    int nr;            /* the denied call; -1: of another architecture, or none */
+    int errnum;        /* positive; 0 */
 };
 
 struct keeper_options {
     pid_t target;
-    int channel;                                                    /* taken over */
-    void (*denied)(void *user, const struct keeper_denial *denial); /* may be NULL */
+    int channel; /* taken over */
+    /*
+     * Where records go. `log` says whose: a descriptor that comes with new rules (taken over), or
+     * -1 with rules that want no records. Both may be NULL; neither may wait.
+     */
+    void (*log)(void *user, int fd);
+    void (*record)(void *user, const struct keeper_record *record);
     void *user;
 };
 

@@ -98,12 +98,16 @@ static int await(int channel, enum channel_type type, struct channel_message *me
     return 0;
 }
 
-int link_hand_over(int channel, const struct channel_rules *rules, int listener, int *ret_listener,
-                   struct base_error *error)
+int link_hand_over(int channel, const struct channel_rules *rules, int audit, int listener,
+                   int *ret_listener, struct base_error *error)
 {
+    struct channel_message log = {.type = CHANNEL_AUDIT};
     struct channel_message message = {.type = CHANNEL_ATTACH, .rules = *rules};
     int sent = -1;
-    int r = channel_send(channel, &message, sizeof(message.rules), listener);
+    int r = audit >= 0 ? channel_send(channel, &log, 0, audit) : 0;
+
+    if (r == 0)
+        r = channel_send(channel, &message, sizeof(message.rules), listener);
 
     if (r < 0)
         return base_fail(error, r, NULL, "the keeper is gone: %s", strerror(-r));

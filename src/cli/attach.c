@@ -14,6 +14,7 @@
 #include "base/io.h"
 #include "base/strbuf.h"
 #include "cli/attach-trace.h"
+#include "cli/audit.h"
 #include "cli/cli.h"
 
 static const char help[] =
@@ -28,6 +29,7 @@ static const char help[] =
     "  --limit LIST            memory=SIZE, files=N, cpu=SECONDS (from now on), fsize=SIZE, with\n"
     "                          commas; put back by cerebro detach\n"
     "  --trace[=FAMILIES]      one line for each system call (on stderr), families as in cerebro run\n"
+    "  --audit FILE            append what was denied to FILE, as cerebro run --audit does\n"
     "  --json                  what was done, as JSON (on stdout)\n"
     "\n"
     "A program that was attached to keeps a filter until it ends: after cerebro detach the calls in\n"
@@ -38,6 +40,7 @@ static const char help[] =
 struct options {
     struct channel_rules rules;
     struct attach_trace trace;
+    const char *audit; /* path or "fd:N"; NULL: no log */
     bool traced;
     bool json;
     pid_t pid;
@@ -108,6 +111,9 @@ static int set_option(struct options *options, int option, char *value)
         return add_limits(options, value);
     case 't':
         return add_trace(options, value);
+    case 'a':
+        options->audit = value;
+        return 0;
     case 'j':
         options->json = true;
         return 0;
@@ -132,11 +138,10 @@ static int parse_pid(struct options *options, int count, char **words)
 
 static int parse(int argc, char **argv, struct options *options)
 {
-    static const struct option long_options[] = {{"deny", required_argument, NULL, 'd'},
-                                                 {"limit", required_argument, NULL, 'l'},
-                                                 {"trace", optional_argument, NULL, 't'},
-                                                 {"json", no_argument, NULL, 'j'},
-                                                 {NULL, 0, NULL, 0}};
+    static const struct option long_options[] = {
+        {"deny", required_argument, NULL, 'd'},  {"limit", required_argument, NULL, 'l'},
+        {"trace", optional_argument, NULL, 't'}, {"audit", required_argument, NULL, 'a'},
+        {"json", no_argument, NULL, 'j'},        {NULL, 0, NULL, 0}};
     int option;
     int r = 0;
 
@@ -182,6 +187,21 @@ static int print_failure(bool json, const struct base_error *error)
     return 1;
 }
 
+/* The keeper writes the log; here it is only opened, by the right of who asks for it. */
+static int attach(struct options *options, struct attachment *ret_attachment,
+                  struct base_error *error)
+{
+    struct attach_options how = {.program = "/proc/self/exe"};
+    struct audit audit = {.fd = -1};
+    int r = options->audit ? audit_open(&audit, options->audit, error) : 0;
+
+    how.audit = audit.fd;
+    if (r == 0)
+        r = attach_process(options->pid, &options->rules, &how, ret_attachment, error);
+    audit_close(&audit);
+    return r;
+}
+
 static int run(int argc, char **argv)
 {
     struct options options = {0};
@@ -193,7 +213,7 @@ static int run(int argc, char **argv)
         return r;
     if (options.traced)
         attach_trace_prepare();
-    if (attach_process(options.pid, &options.rules, "/proc/self/exe", &attachment, &error) < 0)
+    if (attach(&options, &attachment, &error) < 0)
         return print_failure(options.json, &error);
     if (options.json)
         print_json(&attachment);

@@ -6,12 +6,17 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "abi/syscalls.h"
 #include "attach/keeper.h"
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/strbuf.h"
+#include "cli/audit.h"
 #include "cli/cli.h"
 
 static const char help[] = "usage: cerebro keep --target PID --channel FD\n"
@@ -47,16 +52,67 @@ static void withdraw(int channel)
     close_range((unsigned)channel + 1, ~0U, 0);
 }
 
-static int keep(const struct keeper_options *options)
+/* ---- the audit log ---- */
+
+static void on_log(void *user, int fd)
+{
+    struct audit *audit = user;
+    char target[32];
+
+    audit_close(audit);
+    *audit = (struct audit){.fd = -1};
+    if (fd < 0)
+        return;
+    snprintf(target, sizeof(target), "fd:%d", fd);
+    audit_open(audit, target, NULL);
+    close(fd); /* it has one of its own */
+}
+
+static void read_comm(pid_t pid, char comm[16])
+{
+    cleanup_strbuf struct strbuf text = {0};
+    char path[32];
+
+    snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+    if (io_read_file(AT_FDCWD, path, 64, &text) == 0 && text.length)
+        snprintf(comm, 16, "%.*s", (int)text.length - 1, strbuf_text(&text));
+}
+
+static void on_record(void *user, const struct keeper_record *record)
+{
+    struct audit *audit = user;
+    const struct abi_syscall *call = record->nr >= 0 ? abi_syscall_by_nr(record->nr) : NULL;
+    struct pk_audit_record full = {.event = record->event,
+                                   .pid = record->pid,
+                                   .what = "",
+                                   .rule = record->errnum ? "denied by the attached kernel" : "",
+                                   .answer = -record->errnum};
+
+    if (audit->fd < 0)
+        return;
+    clock_gettime(CLOCK_REALTIME, &full.time);
+    read_comm(record->pid, full.comm);
+    if (call)
+        snprintf(full.call, sizeof(full.call), "%s", call->name);
+    audit_record(audit, &full);
+}
+
+/* ---- */
+
+static int keep(const struct keeper_options *options, struct audit *audit)
 {
     pid_t pid = fork();
+    int r;
 
     if (pid < 0)
         return 1;
     if (pid > 0)
         _exit(0);
     withdraw(options->channel);
-    return keeper_run(options) < 0;
+    r = keeper_run(options);
+    audit_finish(audit);
+    audit_close(audit);
+    return r < 0;
 }
 
 static int run(int argc, char **argv)
@@ -64,7 +120,9 @@ static int run(int argc, char **argv)
     static const struct option options[] = {{"target", required_argument, NULL, 't'},
                                             {"channel", required_argument, NULL, 'c'},
                                             {NULL, 0, NULL, 0}};
-    struct keeper_options keeper = {.channel = -1};
+    struct audit audit = {.fd = -1};
+    struct keeper_options keeper = {
+        .channel = -1, .log = on_log, .record = on_record, .user = &audit};
     int option;
 
     opterr = 0;
@@ -78,7 +136,7 @@ static int run(int argc, char **argv)
     }
     if (keeper.target <= 0 || keeper.channel < 0 || fcntl(keeper.channel, F_GETFD) < 0)
         return cli_usage("keep", "it is started by cerebro attach");
-    return keep(&keeper);
+    return keep(&keeper, &audit);
 }
 
 const struct cli_command cli_keep_command = {.name = "keep", .help = help, .run = run};

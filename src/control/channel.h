@@ -30,6 +30,7 @@ enum channel_type {
     CHANNEL_SIGNAL,  /* `number` to the guest's first process */
     CHANNEL_STOP,    /* end the guest; of a keeper: detach */
     CHANNEL_ATTACH,  /* to a keeper, the first one: `rules`; with the listener if it has none */
+    CHANNEL_AUDIT,   /* to a keeper, before CHANNEL_ATTACH: with a descriptor for its records */
     /* keeper to program */
     CHANNEL_READY,    /* it waits for CHANNEL_ATTACH */
     CHANNEL_DETACHED, /* the target goes on natively; the last one */

@@ -90,6 +90,20 @@ def test_deny_holds_for_later_children_until_detach(work: Path) -> None:
     assert wait_until(lambda: read_process(keeper) is None or read_process(keeper).state == "Z")
 
 
+def test_denials_are_recorded(work: Path) -> None:
+    log = work / "audit.jsonl"
+    with target("/bin/sh") as shell:
+        cerebro("attach", "--deny", "mkdir", "--audit", log, shell.pid).ok()
+        ask(shell, f"mkdir {work}/c 2>/dev/null; echo $?")
+        cerebro("detach", shell.pid).ok()
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [record["event"] for record in records] == ["attach", "denied", "detach"]
+    assert records[0]["pid"] == shell.pid and records[0]["comm"] == "sh"
+    assert records[1]["call"] == "mkdir" and records[1]["answer"] == "EPERM"
+    assert records[1]["comm"] == "mkdir" and records[1]["pid"] != shell.pid
+    assert cerebro("attach", "--deny", "mkdir", "--audit", "/nowhere/x", os.getpid()).status == 1
+
+
 def test_attach_again_takes_the_same_filter() -> None:
     with target("/bin/sh") as shell:
         first = json.loads(cerebro("attach", "--json", "--deny", "mkdir", shell.pid).ok().out)
