@@ -159,6 +159,47 @@ _cerebro_syscalls()
     esac
 }
 
+_cerebro_attach()
+{
+    local option
+
+    _cerebro_find_option
+    case $option in
+    --deny | --deny=)
+        _cerebro_list "$cur" "$("${COMP_WORDS[0]}" syscalls 2>/dev/null | awk '{ print $2 }')"
+        ;;
+    --limit | --limit=)
+        if [[ $cur == *,* || $COMP_LINE =~ (--limit[ =][ ]*[a-z]*)$ ]]; then
+            _cerebro_list "$cur" "memory= files= cpu= fsize="
+        fi
+        ;;
+    --trace=)
+        _cerebro_list "$cur" "$_cerebro_families"
+        ;;
+    --audit | --audit=)
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        compopt -o filenames
+        ;;
+    *)
+        if [[ $cur == -* ]]; then
+            mapfile -t COMPREPLY < <(compgen -W "--deny --limit --trace --audit --json --help" -- "$cur")
+        else
+            mapfile -t COMPREPLY < <(compgen -W "$(ps -u "$EUID" -o pid= 2>/dev/null)" -- "$cur")
+        fi
+        ;;
+    esac
+}
+
+_cerebro_detach()
+{
+    if [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "--json --help" -- "$cur")
+    else
+        mapfile -t COMPREPLY < <(compgen -W \
+            "$("${COMP_WORDS[0]}" ps 2>/dev/null | awk '$3 == "attached" { print $2 }')" -- "$cur")
+    fi
+}
+
 _cerebro_kapi()
 {
     local questions="memory cpu process processes network filesystem load config modules interrupts
@@ -187,15 +228,17 @@ _cerebro()
 
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "run ps doctor syscalls kapi help --help --version" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "run attach detach ps doctor syscalls kapi help --help --version" -- "$cur")
         return
     fi
     case ${COMP_WORDS[1]} in
     run) _cerebro_run ;;
+    attach) _cerebro_attach ;;
+    detach) _cerebro_detach ;;
     syscalls) _cerebro_syscalls ;;
     kapi) _cerebro_kapi ;;
     ps | doctor) mapfile -t COMPREPLY < <(compgen -W "--json --help" -- "$cur") ;;
-    help) mapfile -t COMPREPLY < <(compgen -W "run ps doctor syscalls kapi" -- "$cur") ;;
+    help) mapfile -t COMPREPLY < <(compgen -W "run attach detach ps doctor syscalls kapi" -- "$cur") ;;
     esac
 }
 

@@ -253,7 +253,7 @@ PK_API pid_t pk_spawn(process_kernel_t *kernel, char *const argv[]);
  *
  * What a process gets it keeps to its end: the filter stays after pk_detach(), and its calls go to
  * a keeper, a process of its own, which lets them pass. Each call that had a handler or a denial
- * costs some 5 microseconds more then, all others nothing. A later pk_attach() uses the same
+ * costs 3 to 5 microseconds more then, all others nothing. A later pk_attach() uses the same
  * filter, needs no ptrace, takes a fraction of a millisecond, and can only have handlers and
  * denials for numbers that the first one had. Calls of 32-bit code (int 0x80) and x32 calls fail
  * with ENOSYS while a kernel is attached, because nobody could look at them. Who kills the keeper

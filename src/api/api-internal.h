@@ -60,7 +60,6 @@ struct process_kernel {
     bool running;     /* between pk_spawn() or pk_attach() and the end of the guest, or detaching */
     bool attached;    /* the guest ran before: no front, and a keeper for a supervisor */
     bool concluded;   /* somebody is seeing to the end */
-    bool limited;     /* attached with limits: the keeper has to look at forwarded calls */
     pid_t front;      /* our child, `cerebro run` */
     pid_t guest;      /* its first process, or the one attached to */
     pid_t supervisor; /* the process kernel's process */

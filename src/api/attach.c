@@ -53,14 +53,6 @@ static int make_rules(const process_kernel_t *kernel, struct channel_rules *ret_
     return take_options(kernel, ret_rules);
 }
 
-static bool has_limits(const struct channel_rules *rules)
-{
-    for (size_t i = 0; i < array_length(rules->limits); i++)
-        if (rules->limits[i])
-            return true;
-    return false;
-}
-
 static int attach(process_kernel_t *kernel, pid_t pid)
 {
     struct attach_options options = {.program = api_program_path(), .audit = -1};
@@ -80,7 +72,6 @@ static int attach(process_kernel_t *kernel, pid_t pid)
     kernel->guest = pid;
     kernel->supervisor = attachment.keeper;
     kernel->attached = true;
-    kernel->limited = has_limits(&rules);
     r = api_start_threads(kernel);
     if (r < 0)
         return api_fail(r, NULL, "cannot start a thread: %s", strerror(-r));

@@ -170,7 +170,7 @@ static int forward(struct pk_call *call)
     size_t size = offsetof(struct channel_call, pid);
 
     /* An attached process has nobody else to ask. */
-    if (call->kernel->attached && !call->kernel->limited)
+    if (call->kernel->attached)
         return send_native(call);
     return take_answer(call) ? channel_send(call->kernel->channel, &message, size, -1) : -ENOENT;
 }

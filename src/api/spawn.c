@@ -186,7 +186,7 @@ int api_take_turn(process_kernel_t *kernel)
                         kernel->name);
     }
     kernel->running = true;
-    kernel->attached = kernel->concluded = kernel->limited = false;
+    kernel->attached = kernel->concluded = false;
     pthread_mutex_unlock(&kernel->lock);
     return 0;
 }

@@ -54,6 +54,9 @@ int target_explain(const struct target *target, int code, int yama, struct base_
 /* kernel.yama.ptrace_scope, or -1. */
 int target_yama(void);
 
+/* The parent of a process, 0 when it is gone. */
+pid_t target_parent(pid_t pid);
+
 /* True when the process is a guest of a process kernel. */
 bool target_is_guest(pid_t pid);
 

@@ -200,6 +200,23 @@ static int trace_target(struct work *work)
 
 /* ---- */
 
+/* A filter that it has inherited belongs to the keeper of an ancestor, as a rule. */
+static int check_ancestors(const struct target *target, struct base_error *error)
+{
+    pid_t pid = target->seccomp ? target_parent(target->pid) : 0;
+
+    for (int depth = 0; pid > 1 && depth < 1000; depth++) {
+        pid_t keeper;
+
+        if (attach_find(pid, &keeper, NULL) == 0)
+            return base_fail(error, EBUSY, "attach to that process instead",
+                             "process %d was started by process %d, whose filter it shares",
+                             target->pid, pid);
+        pid = target_parent(pid);
+    }
+    return 0;
+}
+
 static int attach_first(const struct target *target, const struct channel_rules *rules,
                         const struct attach_options *options, struct attachment *attachment,
                         struct base_error *error)
@@ -253,7 +270,7 @@ int attach_process(pid_t target, struct channel_rules *rules, const struct attac
         r = link_find(target, &channel, &attachment.keeper, &local);
     if (r == 0)
         r = attach_again(channel, rules, options->audit, &attachment, &local);
-    else if (r == -ENOENT)
+    else if (r == -ENOENT && (r = check_ancestors(&facts, &local)) == 0)
         r = attach_first(&facts, rules, options, &attachment, &local);
     if (r < 0) {
         base_fail(&local, r, "try again", "process %d cannot be attached to: %s", target,

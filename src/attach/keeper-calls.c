@@ -69,9 +69,7 @@ static void decide_here(struct keeper *keeper, const struct channel_call *call)
 {
     bool known = call->nr >= 0 && call->nr < CHANNEL_NUMBERS;
 
-    if (keeper->active && changes_limit(keeper, call))
-        deny(keeper, call, EPERM);
-    else if (keeper->active && known && keeper->rules.denied[call->nr])
+    if (keeper->active && known && keeper->rules.denied[call->nr])
         deny(keeper, call, keeper->rules.denied[call->nr]);
     else
         pass(keeper, call->id);
@@ -175,14 +173,6 @@ static void give_to_program(struct keeper *keeper, struct channel_call *call)
         loop_want_room(&keeper->loop, keeper->channel, true);
 }
 
-void keeper_forward(struct keeper *keeper, const struct channel_call *call)
-{
-    struct held *held = map_get(&keeper->held, (uint64_t)call->tid);
-
-    if (held && held->call.id == call->id)
-        decide_here(keeper, &held->call);
-}
-
 void keeper_continue_held(struct keeper *keeper)
 {
     struct map_slot *slot;
@@ -222,7 +212,9 @@ static void serve(struct keeper *keeper, const struct seccomp_notif *notif)
             pass(keeper, call.id);
         return;
     }
-    if (keeper->channel >= 0 && attach_has(keeper->rules.passed, call.nr))
+    if (changes_limit(keeper, &call))
+        deny(keeper, &call, EPERM);
+    else if (keeper->channel >= 0 && attach_has(keeper->rules.passed, call.nr))
         give_to_program(keeper, &call);
     else
         decide_here(keeper, &call);

@@ -73,9 +73,6 @@ struct keeper {
 /* Serves the listener. */
 void keeper_on_listener(void *user, int fd);
 
-/* The program wants a call served as usual. */
-void keeper_forward(struct keeper *keeper, const struct channel_call *call);
-
 /* Sends what the channel had no room for. */
 void keeper_send_rest(struct keeper *keeper);
 

@@ -272,9 +272,7 @@ static void send_signal(const struct keeper *keeper, int number)
 
 static void obey(struct keeper *keeper, const struct channel_message *message)
 {
-    if (message->type == CHANNEL_FORWARD)
-        keeper_forward(keeper, &message->call);
-    else if (message->type == CHANNEL_SIGNAL)
+    if (message->type == CHANNEL_SIGNAL)
         send_signal(keeper, message->number);
     else if (message->type == CHANNEL_STOP)
         keeper_detach(keeper);

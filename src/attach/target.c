@@ -80,7 +80,7 @@ int target_yama(void)
     return (int)strtol(strbuf_text(&text), NULL, 10);
 }
 
-static pid_t parent_of(pid_t pid)
+pid_t target_parent(pid_t pid)
 {
     cleanup_strbuf struct strbuf status = {0};
     char path[64];
@@ -97,7 +97,7 @@ bool target_is_guest(pid_t pid)
     for (int depth = 0; pid > 1 && depth < 1000; depth++) {
         struct target above;
 
-        pid = parent_of(pid);
+        pid = target_parent(pid);
         if (pid <= 1 || target_read(pid, &above) < 0)
             return false;
         if (strcmp(above.comm, "cerebro-reaper") == 0)

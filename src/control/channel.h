@@ -26,7 +26,7 @@ enum channel_type {
     CHANNEL_ENDED,       /* `ended`; the last one */
     CHANNEL_FAILED,      /* it does not start: `failed`; the last one */
     /* program to kernel */
-    CHANNEL_FORWARD, /* `call.id` and `call.tid`: serve it as usual */
+    CHANNEL_FORWARD, /* `call.id` and `call.tid`: serve it as usual; not to a keeper */
     CHANNEL_SIGNAL,  /* `number` to the guest's first process */
     CHANNEL_STOP,    /* end the guest; of a keeper: detach */
     CHANNEL_ATTACH,  /* to a keeper, the first one: `rules`; with the listener if it has none */

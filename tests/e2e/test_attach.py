@@ -213,6 +213,42 @@ def test_stopped_target_stays_stopped() -> None:
         finish(process)
 
 
+def test_later_child_is_covered_by_its_parent() -> None:
+    with target("/bin/sh") as shell:
+        cerebro("attach", "--deny", "mkdir", shell.pid).ok()
+        child = int(ask(shell, "sleep 60 & echo $!"))
+        try:
+            result = cerebro("attach", "--deny", "mkdir", child)
+            assert result.status == 1 and f"started by process {shell.pid}" in result.err
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_many_waiting_calls() -> None:
+    """More calls than the channel takes at once: none is lost, whatever happens to the program."""
+    script = ("import ctypes, threading, time\n"
+              "libc, counts = ctypes.CDLL(None), [0] * 400\n"
+              "def work(i):\n"
+              "    while True: libc.getppid(); counts[i] += 1; time.sleep(0.05)\n"
+              "threading.stack_size(65536)\n"
+              "for i in range(400): threading.Thread(target=work, args=(i,), daemon=True).start()\n"
+              "print('ready', flush=True)\n"
+              "while input() == 'ask':\n"
+              "    counts[:] = [0] * 400; time.sleep(1); print(min(counts), flush=True)\n")
+    with target(PYTHON, "-c", script) as process:
+        assert process.stdout.readline() == "ready\n"
+        with traced(process.pid, "--trace=identity,process") as tracer:
+            tracer.send_signal(signal.SIGSTOP)
+            assert ask(process, "ask") == "0"
+            tracer.send_signal(signal.SIGCONT)
+            assert wait_until(lambda: int(ask(process, "ask")) > 0, 20)
+            tracer.send_signal(signal.SIGSTOP)
+            assert wait_until(lambda: ask(process, "ask") == "0", 20)
+            tracer.kill()
+            tracer.communicate()
+        assert wait_until(lambda: int(ask(process, "ask")) > 0, 20)
+
+
 def test_calls_of_other_architectures_are_no_way_around() -> None:
     with target(guest("attach-target"), "int80") as process:
         first = process.stdout.readline()

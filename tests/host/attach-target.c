@@ -1,14 +1,18 @@
 /*
  * What a kernel is attached to in tests: programs that notice when anything is not as natively.
+ * They print "ready" when they are. `attach-target MODE`:
  *
- *     attach-target busy       threads that call, open, and send bytes around; prints "ready";
- *                              SIGTERM: exit status 0
- *     attach-target CALL       makes a call that takes 700 ms, and prints "ready" before: read,
- * poll, nanosleep, futex, epoll, sigtimedwait attach-target threads    threads that start and end
- * threads attach-target forks      forks, and its children exec themselves attach-target storm four
- * threads under timers with handlers
+ * - busy: threads that call, open, and send bytes around;
+ * - threads: threads that start and end threads;
+ * - forks: threads that fork, and their children exec themselves;
+ * - storm: threads under timers with handlers;
+ * - vfork: busy, and one thread waits in vfork();
+ * - filtered: busy, with a seccomp filter of its own;
+ * - read, poll, nanosleep, futex, epoll, sigtimedwait: one call that takes 700 ms;
+ * - int80: prints how a 32-bit getppid() ends: "fine", "ENOSYS"; or "none" where there is none.
  *
- * Exit status 0: all was right; 1 with a line on stderr: what was not.
+ * SIGTERM ends those with threads. Exit status 0: all was right; 1 with a line on stderr: what was
+ * not.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +21,7 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -152,6 +157,32 @@ static void *start_processes(void *argument)
     return argument;
 }
 
+/* The parent sleeps where no signal but a deadly one reaches it. */
+static void *wait_in_vfork(void *argument)
+{
+    struct timespec nap = {.tv_sec = 1};
+
+    while (!atomic_load(&ending)) {
+        pid_t pid = (pid_t)syscall(SYS_clone, CLONE_VFORK | SIGCHLD, NULL, NULL, NULL, 0L);
+        int status;
+
+        if (pid == 0) {
+            nanosleep(&nap, NULL);
+            _exit(7);
+        }
+        if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 7 << 8)
+            fail("vfork");
+    }
+    return argument;
+}
+
+static void *vfork_or_busy(void *argument)
+{
+    static atomic_int number;
+
+    return atomic_fetch_add(&number, 1) == 0 ? wait_in_vfork(argument) : busy(argument);
+}
+
 static atomic_ulong signals;
 
 static void on_signal(int number)
@@ -276,6 +307,8 @@ int main(int argc, char **argv)
         return 7;
     if (strcmp(mode, "busy") == 0) {
         run_threads(busy);
+    } else if (strcmp(mode, "vfork") == 0) {
+        run_threads(vfork_or_busy);
     } else if (strcmp(mode, "filtered") == 0) {
         set_own_filter();
         run_threads(busy);

@@ -229,6 +229,12 @@ static void test_children_that_exec(void **state)
     first_attachments("forks", 10);
 }
 
+static void test_a_thread_that_cannot_stop(void **state)
+{
+    (void)state;
+    first_attachments("vfork", 3);
+}
+
 static void test_storm_of_signals(void **state)
 {
     (void)state;
@@ -496,6 +502,7 @@ int main(void)
         cmocka_unit_test(test_many_cycles),
         cmocka_unit_test(test_threads_that_come_and_go),
         cmocka_unit_test(test_children_that_exec),
+        cmocka_unit_test(test_a_thread_that_cannot_stop),
         cmocka_unit_test(test_storm_of_signals),
         cmocka_unit_test(test_waiting_calls_go_on),
         cmocka_unit_test(test_a_stopped_target_stays_stopped),
