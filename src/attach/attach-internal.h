@@ -33,7 +33,8 @@ struct target {
     uid_t uids[3]; /* real, effective, saved */
     char state;    /* as in ps(1) */
     char comm[32];
-    int seccomp; /* 0 none, 1 strict, 2 filter */
+    int seccomp;      /* 0 none, 1 strict, 2 filter */
+    unsigned filters; /* how many it has; 0 before Linux 5.9 */
     bool kernel_thread;
     uint64_t memory; /* bytes of its address space */
     unsigned threads;
@@ -59,6 +60,14 @@ pid_t target_parent(pid_t pid);
 
 /* True when the process is a guest of a process kernel. */
 bool target_is_guest(pid_t pid);
+
+/* ---- container.c ---- */
+
+/*
+ * True when the process has the filters of its container and no others, and these let pass what
+ * attaching needs: so that it can be done although they are there.
+ */
+bool container_allows(const struct target *target);
 
 /* ---- filter.c ---- */
 

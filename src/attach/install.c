@@ -243,7 +243,7 @@ int install_filter(struct stopped *stopped, const struct target *target,
                    const struct sock_fprog *program, int *ret_listener, struct base_error *error)
 {
     struct installation installation = {.target = target, .pidfd = -1};
-    bool suspend = target->seccomp != 0;
+    bool suspend = target->seccomp != 0 && !container_allows(target);
     int r = take_thread(stopped, suspend, true, &installation);
     int end;
 

@@ -30,6 +30,7 @@ static void read_status(struct target *target, const char *status)
     target->group = (pid_t)strtol(field(status, "\nTgid:"), NULL, 10);
     target->tracer = (pid_t)strtol(field(status, "\nTracerPid:"), NULL, 10);
     target->seccomp = (int)strtol(field(status, "\nSeccomp:"), NULL, 10);
+    target->filters = (unsigned)strtoul(field(status, "\nSeccomp_filters:"), NULL, 10);
     target->threads = (unsigned)strtoul(field(status, "\nThreads:"), NULL, 10);
     target->memory = strtoull(field(status, "\nVmSize:"), NULL, 10) * 1024;
     for (size_t i = 0; i < array_length(target->uids); i++) {

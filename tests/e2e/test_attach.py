@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from harness import (CEREBRO, SANITIZED, base_environment, cerebro, descendants, guest,
-                     read_process, run_argv, supervisor_of, wait_until)
+                     read_process, run_argv, run_host, supervisor_of, wait_until)
 
 PYTHON = "/usr/bin/python3"
 
@@ -339,3 +339,28 @@ def test_keeper_holds_no_pipe_open() -> None:
         keeper = row_of(shell.pid)["kernel"]
         os.kill(keeper, signal.SIGTERM)  # takes no notice
         assert ask(shell, "mkdir /nowhere/x 2>&1 | grep -c permitted") == "1"
+
+
+def test_in_a_container_with_a_filter(work: Path) -> None:
+    """Everybody has the container's filter there, who attaches, too."""
+    script = work / "inside.py"
+    script.write_text(
+        "import ctypes, os, subprocess, sys\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "class Insn(ctypes.Structure): _fields_ = [('code', ctypes.c_ushort), ('jt', ctypes.c_ubyte),"
+        " ('jf', ctypes.c_ubyte), ('k', ctypes.c_uint)]\n"
+        "class Program(ctypes.Structure): _fields_ = [('len', ctypes.c_ushort),"
+        " ('filter', ctypes.POINTER(Insn))]\n"
+        "allow = Insn(6, 0, 0, 0x7fff0000)\n"
+        "assert libc.prctl(38, 1, 0, 0, 0) == 0\n"
+        "assert libc.prctl(22, 2, ctypes.byref(Program(1, ctypes.pointer(allow)))) == 0\n"
+        "target = subprocess.Popen(['/bin/sh', '-c', 'read x; mkdir /nowhere/x 2>&1'], text=True,"
+        " stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+        "attach = subprocess.run([sys.argv[1], 'attach', '--deny', 'mkdir', str(target.pid)])\n"
+        "print(attach.returncode, target.communicate('\\n')[0])\n")
+    unshare = ["/usr/bin/unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*unshare, "/bin/true"], stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("no pid namespace can be made here")
+    result = run_host([*unshare, PYTHON, str(script), CEREBRO], timeout=60)
+    assert result.status == 0 and result.out.startswith("0 "), str(result)
+    assert "not permitted" in result.out

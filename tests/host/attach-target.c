@@ -8,7 +8,8 @@
  * - storm: threads under timers with handlers;
  * - vfork: busy, and one thread waits in vfork();
  * - filtered: busy, with a seccomp filter of its own;
- * - read, poll, nanosleep, futex, epoll, sigtimedwait: one call that takes 700 ms;
+ * - read, poll, ppoll, nanosleep, futex, epoll, sigtimedwait, sigsuspend: one call that takes 700
+ * ms;
  * - int80: prints how a 32-bit getppid() ends: "fine", "ENOSYS"; or "none" where there is none.
  *
  * SIGTERM ends those with threads. Exit status 0: all was right; 1 with a line on stderr: what was
@@ -277,6 +278,22 @@ static void wait_in(const char *call)
     } else if (strcmp(call, "poll") == 0) {
         if (poll(NULL, 0, WAIT_MS) != 0)
             fail("poll");
+    } else if (strcmp(call, "sigsuspend") == 0 || strcmp(call, "ppoll") == 0) {
+        /* A signal that only the call itself lets through. */
+        struct itimerval later = {.it_value = {.tv_usec = WAIT_MS * 1000}};
+
+        sigemptyset(&set);
+        sigaddset(&set, SIGALRM);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        signal(SIGALRM, on_signal);
+        setitimer(ITIMER_REAL, &later, NULL);
+        sigemptyset(&set);
+        if ((call[0] == 's' ? sigsuspend(&set) : ppoll(NULL, 0, NULL, &set)) != -1 ||
+            errno != EINTR || atomic_load(&signals) != 1)
+            fail(call);
+        sigprocmask(SIG_BLOCK, NULL, &set);
+        if (!sigismember(&set, SIGALRM))
+            fail("mask");
     } else if (strcmp(call, "nanosleep") == 0) {
         if (nanosleep(&time, NULL) != 0)
             fail("nanosleep");

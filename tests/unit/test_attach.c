@@ -241,26 +241,63 @@ static void test_storm_of_signals(void **state)
     first_attachments("storm", 20);
 }
 
+#define CALLS 8
+
 static void test_waiting_calls_go_on(void **state)
 {
-    static const char *const calls[] = {"read",  "poll",  "nanosleep",
-                                        "futex", "epoll", "sigtimedwait"};
-    process_kernel_t *kernels[6];
-    pid_t pids[6];
+    static const char *const calls[CALLS] = {"read",  "poll",  "ppoll",        "nanosleep",
+                                             "futex", "epoll", "sigtimedwait", "sigsuspend"};
+    process_kernel_t *kernels[CALLS];
+    pid_t pids[CALLS];
 
     (void)state;
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < CALLS; i++)
         pids[i] = start_target(calls[i]);
     usleep(100000);
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < CALLS; i++) {
         kernels[i] = create();
         must(pk_set_handler(kernels[i], SYS_getppid, count, NULL));
         must(pk_attach(kernels[i], pids[i]));
     }
-    for (int i = 0; i < 6; i++) {
-        assert_int_equal(end_target(pids[i], 0), 0);
+    for (int i = 0; i < CALLS; i++) {
+        if (end_target(pids[i], 0) != 0)
+            fail_msg("%s", calls[i]);
         pk_destroy(kernels[i]);
     }
+}
+
+/* A thread of the program that is told of everything that happens to any child. */
+static atomic_bool thief_ends;
+
+static void *be_thief(void *argument)
+{
+    int status;
+
+    while (!atomic_load(&thief_ends))
+        if (waitpid(-1, &status, __WALL | WNOHANG) <= 0)
+            usleep(50);
+    return argument;
+}
+
+static void test_another_thread_takes_the_stops(void **state)
+{
+    pthread_t thread;
+
+    (void)state;
+    atomic_store(&thief_ends, false);
+    assert_int_equal(pthread_create(&thread, NULL, be_thief, NULL), 0);
+    for (int i = 0; i < 10; i++) {
+        process_kernel_t *kernel = create();
+        pid_t pid = start_target("busy");
+
+        must(pk_set_handler(kernel, SYS_getppid, count, NULL));
+        must(pk_attach(kernel, pid));
+        must(pk_signal(kernel, SIGTERM));
+        must(pk_wait(kernel, NULL));
+        pk_destroy(kernel);
+    }
+    atomic_store(&thief_ends, true);
+    pthread_join(thread, NULL);
 }
 
 static char state_of(pid_t pid)
@@ -505,6 +542,7 @@ int main(void)
         cmocka_unit_test(test_a_thread_that_cannot_stop),
         cmocka_unit_test(test_storm_of_signals),
         cmocka_unit_test(test_waiting_calls_go_on),
+        cmocka_unit_test(test_another_thread_takes_the_stops),
         cmocka_unit_test(test_a_stopped_target_stays_stopped),
         cmocka_unit_test(test_what_cannot_be_attached_to),
         cmocka_unit_test(test_numbers_that_the_filter_has_not),
