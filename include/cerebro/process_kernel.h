@@ -262,7 +262,8 @@ PK_API pid_t pk_spawn(process_kernel_t *kernel, char *const argv[]);
  * Returns 0, or -ESRCH (no such process), -EPERM (may not be traced), -EBUSY (traced by another;
  * a guest of a process kernel; attached to; or this kernel has a guest), -EINVAL (yourself, a
  * thread, one of the host kernel's; an option), -ENOEXEC (32-bit), -EACCES (it has a seccomp filter
- * of its own: only root can tell that filter to wait), -ENOTSUP (numbers that its filter has not).
+ * of its own, not that of a container: only root can suspend it), -ENOTSUP (numbers that its filter
+ * has not).
  * pk_last_error() says which.
  */
 PK_API int pk_attach(process_kernel_t *kernel, pid_t pid);
