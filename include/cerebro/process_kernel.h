@@ -242,7 +242,8 @@ PK_API pid_t pk_spawn(process_kernel_t *kernel, char *const argv[]);
  * on; what it started before is not covered. It keeps its own view: names are the host's, and only
  * handlers, pk_deny() and the limits memory, files, cpu and fsize apply (the first is one of the
  * address space, cpu counts from now on; soft limits, put back when detached). Any other option is
- * refused with -EINVAL. pk_call_forward() does the same as pk_call_native() there.
+ * refused with -EINVAL. pk_call_forward() does the same as pk_call_native() there. Calls that the
+ * vDSO answers (reading a clock, as a rule) are no system calls and not seen.
  *
  * The process is stopped for some milliseconds while a seccomp filter is put into it. It must be
  * one that this process may trace: of the same user and dumpable, and where
@@ -306,10 +307,10 @@ PK_API int pk_wait(process_kernel_t *kernel, int *ret_status);
 
 typedef enum {
     PK_EVENT_STARTED,
-    PK_EVENT_DENIAL,  /* text: what, rule and advice, in three lines; `nr` if it was pk_deny() */
-    PK_EVENT_TIMEOUT, /* a handler took too long: `nr` */
-    PK_EVENT_CRASH,   /* a handler crashed: `nr`; the guest got EIO */
-    PK_EVENT_ENDED,   /* status */
+    PK_EVENT_DENIAL,   /* text: what, rule and advice, in three lines; `nr` if it was pk_deny() */
+    PK_EVENT_TIMEOUT,  /* a handler took too long: `nr` */
+    PK_EVENT_CRASH,    /* a handler crashed: `nr`; the guest got EIO */
+    PK_EVENT_ENDED,    /* status */
     PK_EVENT_DETACHED, /* from a process that goes on natively */
 } pk_event_type_t;
 

@@ -39,10 +39,8 @@ static void take_handlers(const process_kernel_t *kernel, struct channel_rules *
     for (int nr = 0; nr < API_NUMBERS; nr++) {
         const struct api_handler *handler = &kernel->handlers[nr];
 
-        if (handler->handler || handler->plain)
+        if (handler->handler || handler->plain || handler->deny)
             attach_add(rules->passed, nr);
-        else if (handler->deny)
-            rules->denied[nr] = (uint16_t)handler->deny;
     }
 }
 

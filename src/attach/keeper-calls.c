@@ -196,6 +196,7 @@ static void serve(struct keeper *keeper, const struct seccomp_notif *notif)
                                 .tid = (int32_t)notif->pid,
                                 .pid = (int32_t)notif->pid,
                                 .nr = notif->data.nr,
+                                .cpu = -1,
                                 .instruction = notif->data.instruction_pointer};
 
     memcpy(call.args, notif->data.args, sizeof(call.args));
