@@ -4,7 +4,7 @@ TEST_BUILD ?= build-test
 PREFIX     ?= /usr/local
 MESON      ?= meson
 
-.PHONY: all deps demo test test-vm test-kasan bench bench-api fuzz check format install clean help
+.PHONY: all deps demo test test-vm test-kasan bench bench-api bench-attach fuzz check format install clean help
 
 all: $(BUILD)/build.ninja ## build everything
 	@ninja -C $(BUILD)
@@ -47,6 +47,9 @@ bench: all ## compare with native, bwrap, proot and runsc
 
 bench-api: all ## what calls cost through the C library
 	@CEREBRO=$(abspath $(BUILD))/src/cli/cerebro $(BUILD)/bench/bench_api $(BENCH_ARGS)
+
+bench-attach: all ## what attaching to a process costs
+	@CEREBRO=$(abspath $(BUILD))/src/cli/cerebro $(BUILD)/bench/bench_attach $(BENCH_ARGS)
 
 fuzz: $(TEST_BUILD)/build.ninja ## run each fuzz target for FUZZ_SECONDS (default 20)
 	@ninja -C $(TEST_BUILD) >/dev/null
