@@ -1,6 +1,7 @@
 /* What becomes of the calls that the filter sends. */
 #include <errno.h>
 #include <linux/audit.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,11 +193,12 @@ void keeper_continue_held(struct keeper *keeper)
 
 static void serve(struct keeper *keeper, const struct seccomp_notif *notif)
 {
+    /* The wake-up has brought us to the target's CPU: the handler is best off there, too. */
     struct channel_call call = {.id = notif->id,
                                 .tid = (int32_t)notif->pid,
                                 .pid = (int32_t)notif->pid,
                                 .nr = notif->data.nr,
-                                .cpu = -1,
+                                .cpu = sched_getcpu(),
                                 .instruction = notif->data.instruction_pointer};
 
     memcpy(call.args, notif->data.args, sizeof(call.args));
