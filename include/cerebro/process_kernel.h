@@ -149,8 +149,20 @@ PK_API int pk_bind(process_kernel_t *kernel, const char *source, const char *tar
                    bool read_only);
 PK_API int pk_limit(process_kernel_t *kernel, const char *name, uint64_t value);
 
+/*
+ * Network rules: the guest gets the host's network, but only what they leave of it. `rule` is one
+ * of --net-allow and --net-deny: "[listen/][tcp/|udp/]HOST[:PORT[-PORT]]". With any allow rule
+ * everything else is denied; a deny rule wins always. As pk_set_option(): a rule that says nothing,
+ * or a name that has no address, is found out by pk_spawn().
+ */
+PK_API int pk_net_allow(process_kernel_t *kernel, const char *rule);
+PK_API int pk_net_deny(process_kernel_t *kernel, const char *rule);
+
 /* Lets every call of this number fail with this errno (positive), e.g. (SYS_ptrace, EPERM). */
 PK_API int pk_deny(process_kernel_t *kernel, int syscall_nr, int errnum);
+
+/* Takes back an earlier pk_deny(), or a handler: the number is served as usual. */
+PK_API int pk_allow(process_kernel_t *kernel, int syscall_nr);
 
 /* ---- handlers ---- */
 

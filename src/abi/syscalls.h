@@ -55,10 +55,11 @@ enum abi_rule {
     ABI_RULE_SOCKET,     /* by domain and type (arg0, arg1) */
     ABI_RULE_SOCKETPAIR, /* by domain and type (arg0, arg1) */
     ABI_RULE_SENDTO,   /* no address (arg4 == 0) and arg0 outside the window native, else served */
-    ABI_RULE_SENDMSG,  /* arg0 in the window served, else native */
+    ABI_RULE_LISTEN,   /* with network rules served, else native */
+    ABI_RULE_SENDMSG,  /* with network rules, or arg0 in the window, served, else native */
     ABI_RULE_RECVFROM, /* an address (arg4) and arg0 in the window served, else native */
     ABI_RULE_GETSOCKOPT, /* by level and option (arg1, arg2): credentials served */
-    ABI_RULE_SETSOCKOPT, /* by level (arg1): without a network those of the internet served */
+    ABI_RULE_SETSOCKOPT, /* by level and option (arg1, arg2), see filter-rules.c */
     ABI_RULE_IOCTL,      /* by descriptor (arg0: the window) and request (arg1) */
     ABI_RULE_FCNTL,      /* by descriptor (arg0: the window) and command (arg1) */
     ABI_RULE_MMAP,       /* address (arg0), flags (arg3): R page; fd (arg4): window */

@@ -215,6 +215,16 @@ PK_API int pk_bind(process_kernel_t *kernel, const char *source, const char *tar
     return pk_set_option(kernel, "--bind", strbuf_text(&value));
 }
 
+PK_API int pk_net_allow(process_kernel_t *kernel, const char *rule)
+{
+    return pk_set_option(kernel, "--net-allow", rule);
+}
+
+PK_API int pk_net_deny(process_kernel_t *kernel, const char *rule)
+{
+    return pk_set_option(kernel, "--net-deny", rule);
+}
+
 PK_API int pk_limit(process_kernel_t *kernel, const char *name, uint64_t value)
 {
     char text[128];
@@ -259,6 +269,11 @@ PK_API int pk_deny(process_kernel_t *kernel, int syscall_nr, int errnum)
     if (errnum <= 0 || errnum > 4095)
         return api_fail(EINVAL, NULL, "%d is no errno", errnum);
     return set_handler(kernel, syscall_nr, &(struct api_handler){.deny = errnum});
+}
+
+PK_API int pk_allow(process_kernel_t *kernel, int syscall_nr)
+{
+    return set_handler(kernel, syscall_nr, &(struct api_handler){0});
 }
 
 PK_API int pk_set_handler_timeout(process_kernel_t *kernel, unsigned milliseconds)

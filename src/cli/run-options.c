@@ -27,6 +27,10 @@ const char run_help[] =
     "  --root DIR              DIR instead of the host's /\n"
     "  --overlay DIR           keep what is written in DIR instead of memory\n"
     "  --net none|host         no network (default), or the host's\n"
+    "  --net-allow RULE        with --net host (implied): only what such rules name; RULE is\n"
+    "                          [listen/][tcp/|udp/]HOST[:PORT[-PORT]], HOST a name, an address, a\n"
+    "                          network (10.0.0.0/8) or *; may be repeated\n"
+    "  --net-deny RULE         not what such rules name, whatever is allowed\n"
     "  --cwd DIR               start in DIR\n"
     "  --env NAME=VALUE        set an environment variable; may be repeated\n"
     "  --allocator LIB         a shared library whose malloc the program uses, as a path or a name\n"
@@ -61,6 +65,8 @@ enum {
     OPT_ROOT,
     OPT_OVERLAY,
     OPT_NET,
+    OPT_NET_ALLOW,
+    OPT_NET_DENY,
     OPT_UID,
     OPT_ENV,
     OPT_CWD,
@@ -88,6 +94,8 @@ static const struct option long_options[] = {
     {"root", required_argument, NULL, OPT_ROOT},
     {"overlay", required_argument, NULL, OPT_OVERLAY},
     {"net", required_argument, NULL, OPT_NET},
+    {"net-allow", required_argument, NULL, OPT_NET_ALLOW},
+    {"net-deny", required_argument, NULL, OPT_NET_DENY},
     {"uid", required_argument, NULL, OPT_UID},
     {"env", required_argument, NULL, OPT_ENV},
     {"cwd", required_argument, NULL, OPT_CWD},
@@ -137,12 +145,36 @@ static int add_bind(struct run_options *options, char *text, bool plain)
 
 static int set_net(struct run_options *options, const char *text)
 {
+    options->net_given = true;
     if (strcmp(text, "none") == 0)
         options->launch.net = PK_NET_NONE;
     else if (strcmp(text, "host") == 0)
         options->launch.net = PK_NET_HOST;
     else
         return cli_usage("run", "--net takes none or host, not '%s'", text);
+    return 0;
+}
+
+static int add_net_rule(struct run_options *options, const char *text, bool allow)
+{
+    struct pk_net_rule rule;
+    struct base_error error = {0};
+
+    if (pk_net_rule_parse(text, allow, &rule, &error) < 0)
+        return cli_usage("run", "%s", error.sentence);
+    if (pk_net_rules_add(&options->launch.net_rules, &rule) < 0)
+        return cli_usage("run", "more than %d network rules", PK_NET_RULES_MAX);
+    return 0;
+}
+
+/* Rules are for the host's network, and ask for it. */
+static int settle_net(struct run_options *options)
+{
+    if (!pk_net_rules_exist(&options->launch.net_rules))
+        return 0;
+    if (options->net_given && options->launch.net == PK_NET_NONE)
+        return cli_usage("run", "--net none leaves nothing to --net-allow and --net-deny");
+    options->launch.net = PK_NET_HOST;
     return 0;
 }
 
@@ -308,6 +340,9 @@ static int set_option(struct run_options *options, int option, char *value)
         return 0;
     case OPT_NET:
         return set_net(options, value);
+    case OPT_NET_ALLOW:
+    case OPT_NET_DENY:
+        return add_net_rule(options, value, option == OPT_NET_ALLOW);
     case OPT_UID:
         return set_uid(options, value);
     case OPT_ENV:
@@ -388,6 +423,8 @@ int run_options_parse(int argc, char **argv, struct run_options *ret_options)
     }
     if (optind >= argc)
         return cli_usage("run", "name the program to run");
+    if (settle_net(options))
+        return CLI_USAGE_ERROR;
     options->launch.argv = argv + optind;
     options->launch.envp = options->environment;
     options->launch.binds = options->binds;
@@ -397,4 +434,5 @@ int run_options_parse(int argc, char **argv, struct run_options *ret_options)
 void run_options_free(struct run_options *options)
 {
     free(options->environment);
+    pk_net_rules_free(&options->launch.net_rules);
 }

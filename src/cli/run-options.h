@@ -10,6 +10,7 @@ struct run_options {
     struct launch_bind binds[RUN_BINDS_MAX];
     char **environment; /* owned; what launch.envp points to */
     size_t environment_count;
+    bool net_given; /* by --net; network rules mean the host's otherwise */
     bool diff;
     bool json;
     bool quiet;

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/map.h"
 #include "core/context.h"
+#include "core/net-rules.h"
 #include "core/request.h"
 
 struct pk_exec_plan;
@@ -41,8 +42,9 @@ struct pk_limits {
 struct pk_config {
     char name[64];
     enum pk_net_mode net;
-    bool virtual_identity;       /* --uid: ids differ from the host's, or root is faked */
-    struct pk_identity identity; /* of the first process */
+    struct pk_net_rules net_rules; /* with PK_NET_HOST; borrowed, outlives the kernel */
+    bool virtual_identity;         /* --uid: ids differ from the host's, or root is faked */
+    struct pk_identity identity;   /* of the first process */
     struct pk_limits limits;
     bool trace;              /* produce trace records */
     uint32_t trace_families; /* bit per enum abi_family; 0 with `trace`: all */
@@ -197,7 +199,7 @@ void pk_trace_result(struct pk_request *request, const struct pk_answer *answer,
 
 /*
  * Refuses an action: counts and records it, tells the sink once per distinct line, and returns the
- * error answer. `rule` and `allow` must be static strings.
+ * error answer. `rule` and `allow` must live as long as the kernel.
  */
 struct pk_answer pk_denied(struct pk_request *request, int negative_errno, const char *rule,
                            const char *allow, const char *what_format, ...)

@@ -3,6 +3,7 @@
 
 #include <sys/resource.h>
 
+#include "base/strbuf.h"
 #include "launch/launch.h"
 
 /*
@@ -14,6 +15,25 @@ int view_build(struct vfs *vfs, const struct launch_options *options,
 
 /* Mounts one more piece of the host, making what it is mounted on. */
 int view_bind(struct vfs *vfs, const struct launch_bind *bind, struct base_error *error);
+
+/*
+ * Shows the names in network rules, with their addresses, in the view's /etc/hosts, which becomes
+ * read-only then. Does nothing when there are none.
+ */
+int view_add_hosts(struct vfs *vfs, const struct pk_net_rules *rules, struct base_error *error);
+
+/* ---- names in network rules, net-names.c ---- */
+
+/*
+ * Looks up the names in rules: `ret_rules` (the caller frees it) has one rule for each address of
+ * each name, and the others as they are. May take as long as name servers let one wait. Returns 0,
+ * or -ENOENT (a name without address) or another negative errno with `error` filled in.
+ */
+int net_names_resolve(const struct pk_net_rules *rules, struct pk_net_rules *ret_rules,
+                      struct base_error *error);
+
+/* Appends lines for /etc/hosts: the names that may be turned to, but for localhost. */
+void net_names_hosts(const struct pk_net_rules *rules, struct strbuf *text);
 
 /* The guest path in which the program starts; at most PATH_MAX with the terminator. */
 int view_cwd(const struct launch_options *options, char *path, size_t size);

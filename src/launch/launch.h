@@ -39,7 +39,8 @@ struct launch_options {
     const struct launch_bind *binds;
     unsigned bind_count;
     enum pk_net_mode net;
-    bool has_uid; /* `uid` and `gid` were asked for */
+    struct pk_net_rules net_rules; /* as parsed, with PK_NET_HOST; owned by the caller */
+    bool has_uid;                  /* `uid` and `gid` were asked for */
     uid_t uid;
     gid_t gid;
     const char *cwd;   /* guest path; NULL: the current directory */

@@ -27,6 +27,7 @@ struct run {
     const struct launch_hooks *hooks;
     struct base_error *error;
     struct trap_features features;
+    struct pk_net_rules net_rules; /* with the addresses of all names */
     struct pk_kernel *kernel;
     struct vfs *vfs;
     struct launch_layers layers;
@@ -128,6 +129,7 @@ static int make_kernel(struct run *run)
     struct pk_config config;
 
     make_config(run->options, &config);
+    config.net_rules = run->net_rules;
     return pk_kernel_new(&config, &run->hooks->sink, &run->kernel, run->error);
 }
 
@@ -159,6 +161,8 @@ static int prepare_names(struct run *run)
         r = protect_programs(run);
     if (r == 0)
         r = view_build(run->vfs, run->options, &run->layers, run->error);
+    if (r == 0)
+        r = view_add_hosts(run->vfs, &run->net_rules, run->error);
     if (r == 0)
         r = allocator_place(&run->allocator, run->vfs, &actor, run->options->allocator, run->error);
     if (r == 0)
@@ -320,6 +324,7 @@ static void take_down(struct run *run)
     limits_release(&run->limits);
     allocator_release(&run->allocator);
     umask(run->mask);
+    pk_net_rules_free(&run->net_rules);
 }
 
 int launch_supervise(const struct launch_options *options, const struct launch_hooks *hooks,
@@ -331,6 +336,8 @@ int launch_supervise(const struct launch_options *options, const struct launch_h
     uint64_t begin = io_now_ns();
     int r = prepare_host(&run);
 
+    if (r == 0)
+        r = net_names_resolve(&options->net_rules, &run.net_rules, error);
     if (r == 0)
         r = make_kernel(&run);
     if (r == 0)

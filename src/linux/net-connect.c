@@ -167,7 +167,7 @@ struct pk_answer net_do_connect(struct pk_request *request)
 
     if (domain < 0)
         return pk_error(domain);
-    if (net_check_use(request, domain, &address, &refusal) < 0)
+    if (net_judge(request, fd, domain, &address, &refusal) < 0)
         return refusal;
     if (domain == AF_UNIX)
         return unix_connect(request, take_fd(&fd), &address);
@@ -193,7 +193,7 @@ struct pk_answer net_do_bind(struct pk_request *request)
 
     if (domain < 0)
         return pk_error(domain);
-    if (net_check_use(request, domain, &address, &refusal) < 0)
+    if (net_judge(request, fd, domain, &address, &refusal) < 0)
         return refusal;
     if (domain == AF_UNIX)
         return pk_value(unix_bind(request, fd, &address));

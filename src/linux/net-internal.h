@@ -1,8 +1,10 @@
 /* Shared by the files about sockets: net*.c and unix*.c. */
 #pragma once
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 
 #include "linux/linux-internal.h"
@@ -14,6 +16,8 @@ struct net_address {
     union {
         struct sockaddr any;
         struct sockaddr_un local;
+        struct sockaddr_in four;
+        struct sockaddr_in6 six;
         struct sockaddr_storage storage;
     };
     socklen_t length;
@@ -27,11 +31,12 @@ int net_read_address(struct pk_request *request, uint64_t address, uint64_t leng
                      struct net_address *ret_address);
 
 /*
- * SO_DOMAIN and SO_TYPE of a socket of ours; a negative errno (-ENOTSOCK) otherwise. The domain of
- * a stand-in is the internet's.
+ * SO_DOMAIN, SO_TYPE and SO_PROTOCOL of a socket of ours; a negative errno (-ENOTSOCK) otherwise.
+ * The domain of a stand-in is the internet's.
  */
 int net_domain(int fd);
 int net_type(int fd);
+int net_protocol(int fd);
 
 /* True when calls on the socket wait: O_NONBLOCK is not set. */
 bool net_blocks(int fd);
@@ -39,6 +44,31 @@ bool net_blocks(int fd);
 /* 0 when the guest may use a socket of this domain with this address, else the refusal. */
 int net_check_use(struct pk_request *request, int domain, const struct net_address *address,
                   struct pk_answer *ret_refusal);
+
+/* "10.0.0.1:80", "[::1]:80"; of another family, or too short: "the network". Returns `text`. */
+#define NET_SHOWN_SIZE (INET6_ADDRSTRLEN + sizeof("[]:65535"))
+const char *net_show(const struct net_address *address, char text[NET_SHOWN_SIZE]);
+
+/* ---- with network rules, net-rules.c ---- */
+
+bool net_has_rules(const struct pk_request *request);
+
+/*
+ * As net_check_use(), for a call that names this address: connect, bind, or one that sends. Asks
+ * the network rules, too, after rewriting the address into what it means on this socket (with
+ * length 0: it is none). Returns 0, or a negative errno with the answer in `ret_refusal`.
+ */
+int net_judge(struct pk_request *request, int fd, int domain, struct net_address *address,
+              struct pk_answer *ret_refusal);
+
+struct pk_answer net_do_listen(struct pk_request *request);
+
+/* An option, or a control message, that sends packets by another way than to their address. */
+bool net_is_route_option(int level, int option);
+struct pk_answer net_refuse_route(struct pk_request *request);
+
+/* socket() of neither TCP nor UDP, or a use of one. */
+struct pk_answer net_refuse_protocol(struct pk_request *request, int protocol);
 
 /* ---- without a network, net-none.c ---- */
 
@@ -106,6 +136,46 @@ int net_message_data(struct pk_request *request, uint64_t address, uint64_t leng
  */
 struct pk_answer net_send(struct pk_request *request, int fd, bool blocks,
                           struct net_message *message);
+
+/*
+ * What another kind than AF_UNIX datagram sockets makes of an address of its own family: 0 with the
+ * address taken away (sequenced packets go to the peer), or the error of the host.
+ */
+int net_judge_local(int fd, struct net_address *address);
+
+/* ---- sendmsg and sendmmsg, net-message.c ---- */
+
+#define NET_IOV_MAX 1024 /* UIO_MAXIOV */
+
+/* The parts of a call that sends one message; `name` is copied, the rest is addresses. */
+struct net_sending {
+    int fd; /* our duplicate of the guest's socket */
+    struct net_address name;
+    struct msghdr header; /* of the guest; data and control are still in its memory */
+    struct iovec single;  /* where the call has no iovec array */
+    int flags;
+    uint64_t length_at; /* for net_message.length_at */
+};
+
+/* Copies header and name of the message at this guest address; 0 or a negative errno. */
+int net_read_header(struct pk_request *request, uint64_t address, struct net_sending *sending);
+
+/* Copies the first `length` bytes of what the parts hold; 0, -EFAULT or -ENOMEM. */
+int net_gather(struct pk_request *request, const struct iovec *parts, size_t count, size_t length,
+               struct net_message *message);
+
+/*
+ * Replaces the header's pointer to control messages by a copy of them (NULL: there are none), which
+ * the caller frees in every case. Returns 0, -ENOBUFS, -EFAULT or -ENOMEM.
+ */
+int net_read_control(struct pk_request *request, struct msghdr *header);
+
+/* Appends a control message; `message->control` has zeroed room for it. */
+void net_put_control(struct net_message *message, int level, int type, const void *bytes,
+                     size_t length);
+
+struct pk_answer net_do_sendmsg(struct pk_request *request);
+struct pk_answer net_do_sendmmsg(struct pk_request *request);
 
 /* ---- AF_UNIX, unix.c; `fd` is a duplicate of the guest's socket, and stays the caller's ---- */
 
@@ -175,9 +245,17 @@ int unix_check_peer(struct pk_request *request, const struct unix_twin *sender);
 struct pk_answer unix_connect_datagram(struct pk_request *request, int fd,
                                        const struct net_address *address);
 
-/* unix-send.c; unix_send() is for sendto, too */
-struct pk_answer net_do_sendmsg(struct pk_request *request);
-struct pk_answer net_do_sendmmsg(struct pk_request *request);
+/* ---- sending on AF_UNIX sockets, unix-send.c; unix_send() is for sendto, too ---- */
+
+/* Sends a message on a datagram socket. */
+struct pk_answer unix_send_message(struct pk_request *request, const struct net_sending *sending);
+
+/*
+ * Takes the guest's control messages: descriptors are duplicated, credentials checked, and what the
+ * host is to be given is made. Returns 0 or a negative errno.
+ */
+int unix_take_control(struct pk_request *request, const struct msghdr *header,
+                      struct net_message *message);
 
 void unix_set_receive_handlers(struct pk_kernel *kernel); /* unix-receive.c */
 
@@ -189,6 +267,9 @@ void net_connections_free(struct net_connections *connections);
 
 /* Notes that the caller connects the AF_UNIX socket `fd`, for which the host will take us. */
 void net_note_connector(struct pk_request *request, int fd);
+
+/* Notes that the caller listens at the AF_UNIX socket `fd`; the host takes us for the listener. */
+void net_note_listener(struct pk_request *request, int fd);
 
 /*
  * Changes credentials that the host reported into what the guest is to see. `known` is the process

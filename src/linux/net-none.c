@@ -21,12 +21,11 @@
 #include "base/cleanup.h"
 #include "linux/net-internal.h"
 
-#define TYPE_MASK    0xf /* SOCK_TYPE_MASK */
-#define PREFIX       "cerebro-"
-#define MARK_4       '!'
-#define MARK_6       '?'
-#define MARK_AT      (sizeof(PREFIX) - 1 + 16) /* behind the token */
-#define ADDRESS_SIZE (INET6_ADDRSTRLEN + sizeof("[]:65535"))
+#define TYPE_MASK 0xf /* SOCK_TYPE_MASK */
+#define PREFIX    "cerebro-"
+#define MARK_4    '!'
+#define MARK_6    '?'
+#define MARK_AT   (sizeof(PREFIX) - 1 + 16) /* behind the token */
 
 static const char rule[] = "network is off (--net none is the default)";
 static const char allow[] = "run with --net host";
@@ -94,31 +93,36 @@ void net_stand_in_name(int domain, struct net_address *ret_address)
                                                                      : sizeof(struct sockaddr_in)};
 }
 
-/* It has no protocol whose options could matter: all of them can be set. */
+/*
+ * A stand-in has no protocol whose options could matter: all of them can be set. With network rules
+ * the filter sends what could set a route; without a value it takes one away.
+ */
 struct pk_answer net_do_setsockopt(struct pk_request *request)
 {
     cleanup_close int fd = pk_get_fd(request, (int)request->args[0]);
 
     if (fd < 0)
         return pk_error(fd);
+    if (net_has_rules(request) && (int)request->args[4] != 0 &&
+        net_is_route_option((int)request->args[1], (int)request->args[2]))
+        return net_refuse_route(request);
     return net_stands_in_for(fd) ? pk_value(0) : pk_native();
 }
 
-/* "10.0.0.1:80"; of another family, or too short: "the network". */
-static const char *show(const struct net_address *address, char text[ADDRESS_SIZE])
+const char *net_show(const struct net_address *address, char text[NET_SHOWN_SIZE])
 {
     const struct sockaddr_in *four = (const struct sockaddr_in *)&address->storage;
     const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address->storage;
     char host[INET6_ADDRSTRLEN];
 
     if (address->any.sa_family == AF_INET && address->length >= sizeof(*four))
-        snprintf(text, ADDRESS_SIZE, "%s:%u",
+        snprintf(text, NET_SHOWN_SIZE, "%s:%u",
                  inet_ntop(AF_INET, &four->sin_addr, host, sizeof(host)), ntohs(four->sin_port));
     else if (address->any.sa_family == AF_INET6 && address->length >= sizeof(*six))
-        snprintf(text, ADDRESS_SIZE, "[%s]:%u",
+        snprintf(text, NET_SHOWN_SIZE, "[%s]:%u",
                  inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof(host)), ntohs(six->sin6_port));
     else
-        snprintf(text, ADDRESS_SIZE, "the network");
+        snprintf(text, NET_SHOWN_SIZE, "the network");
     return text;
 }
 
@@ -129,11 +133,11 @@ struct pk_answer net_refuse(struct pk_request *request, const struct net_address
     /* Servers take this error of bind() for a family that the machine does not have, and go on. */
     int error = kind == 1 ? -EAFNOSUPPORT : -ENETUNREACH;
     unsigned *told = &linux_state(request->kernel)->network_told;
-    char text[ADDRESS_SIZE];
+    char text[NET_SHOWN_SIZE];
 
     if (*told & 1U << kind)
         return linux_denied_quietly(request, error, rule, "%s %s", verbs[kind],
-                                    show(address, text));
+                                    net_show(address, text));
     *told |= 1U << kind;
-    return pk_denied(request, error, rule, allow, "%s %s", verbs[kind], show(address, text));
+    return pk_denied(request, error, rule, allow, "%s %s", verbs[kind], net_show(address, text));
 }

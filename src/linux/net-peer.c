@@ -19,6 +19,7 @@
 #include "linux/net-internal.h"
 
 #define CONNECTIONS_MAX 1024
+#define LISTENERS_MAX   256
 #define ANSWER_SIZE     1024
 
 struct net_connections {
@@ -27,6 +28,11 @@ struct net_connections {
         pid_t pid;
     } entries[CONNECTIONS_MAX]; /* a ring */
     size_t added;               /* ever */
+    struct {
+        struct unix_name name; /* as the host shows it; sockets that were accepted have it, too */
+        pid_t pid;
+    } listeners[LISTENERS_MAX]; /* a ring */
+    size_t listeners_added;
 };
 
 struct net_connections *net_connections_new(void)
@@ -59,6 +65,38 @@ static pid_t connector_of(const struct net_connections *connections, uint64_t in
 
         if (connections->entries[at].inode == inode)
             return connections->entries[at].pid;
+    }
+    return 0;
+}
+
+void net_note_listener(struct pk_request *request, int fd)
+{
+    struct net_connections *connections = linux_state(request->kernel)->connections;
+    struct unix_name name = {.length = UNIX_NAME_MAX};
+    size_t at = connections->listeners_added % LISTENERS_MAX;
+
+    if (getsockname(fd, (struct sockaddr *)&name, &name.length) < 0)
+        return;
+    connections->listeners[at].name = name;
+    connections->listeners[at].pid = request->task->process->pid;
+    connections->listeners_added++;
+}
+
+/* Who listened at the name to which this socket is connected; 0: not known. */
+static pid_t listener_of(const struct net_connections *connections, int fd)
+{
+    struct unix_name name = {.length = UNIX_NAME_MAX};
+    size_t count = connections->listeners_added;
+
+    if (getpeername(fd, (struct sockaddr *)&name, &name.length) < 0 ||
+        name.length <= UNIX_NAME_HEADER)
+        return 0;
+    for (size_t i = 1; i <= count && i <= LISTENERS_MAX; i++) {
+        size_t at = (count - i) % LISTENERS_MAX;
+
+        if (connections->listeners[at].name.length == name.length &&
+            memcmp(&connections->listeners[at].name, &name, name.length) == 0)
+            return connections->listeners[at].pid;
     }
     return 0;
 }
@@ -169,8 +207,10 @@ static struct pk_answer tell_pidfd(struct pk_request *request, pid_t pid)
 struct pk_answer net_do_getsockopt(struct pk_request *request)
 {
     cleanup_close int fd = pk_get_fd(request, (int)request->args[0]);
+    const struct net_connections *connections = linux_state(request->kernel)->connections;
     struct ucred credentials;
     socklen_t length = sizeof(credentials);
+    pid_t known = 0;
     bool ours;
 
     if (fd < 0)
@@ -180,9 +220,11 @@ struct pk_answer net_do_getsockopt(struct pk_request *request)
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0)
         return pk_error(-errno);
     ours = credentials.pid == getpid();
-    net_guest_credentials(
-        request, ours ? connector_of(linux_state(request->kernel)->connections, peer_of(fd)) : 0,
-        &credentials);
+    if (ours)
+        known = connector_of(connections, peer_of(fd));
+    if (ours && known == 0)
+        known = listener_of(connections, fd);
+    net_guest_credentials(request, known, &credentials);
     if ((int)request->args[2] == SO_PEERCRED)
         return pk_value(tell(request, &credentials, sizeof(credentials)));
     return ours ? tell_pidfd(request, credentials.pid) : pk_native();

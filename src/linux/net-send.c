@@ -3,8 +3,10 @@
  * a duplicate of the socket. See unix-send.c for AF_UNIX datagrams.
  */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@
 /* No datagram of IP is longer; a stream may take fewer bytes than offered. */
 #define DATAGRAM_MAX 65535
 #define CHUNK_MAX    (256 << 10)
+#define SMALL        (16 << 10)
 
 struct send_job {
     struct pk_job job;
@@ -84,6 +87,20 @@ static void release_send(struct pk_job *job)
     free(self);
 }
 
+/*
+ * Is there surely room for that much on a stream? One that waits takes all of it; what has been
+ * sent in part could not be left to a job, which may be cancelled and begun anew.
+ */
+static bool fits(int fd, size_t length)
+{
+    int room, queued;
+    socklen_t size = sizeof(room);
+
+    return length <= SMALL || (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, &size) == 0 &&
+                               ioctl(fd, SIOCOUTQ, &queued) == 0 && room > 0 && queued >= 0 &&
+                               length + (size_t)queued <= (size_t)room / 4);
+}
+
 struct pk_answer net_send(struct pk_request *request, int fd, bool blocks,
                           struct net_message *message)
 {
@@ -103,8 +120,11 @@ struct pk_answer net_send(struct pk_request *request, int fd, bool blocks,
         .message = *message,
     };
     *message = (struct net_message){.path_fd = -1};
+    blocks = blocks && !(self->message.flags & MSG_DONTWAIT);
+    if (blocks && self->is_stream && !fits(fd, self->message.length))
+        return pk_deferred(&self->job);
     result = send_now(self, MSG_DONTWAIT);
-    if (result == -EAGAIN && blocks && !(self->message.flags & MSG_DONTWAIT))
+    if (result == -EAGAIN && blocks)
         return pk_deferred(&self->job);
     answer = conclude(self, request, result);
     release_send(&self->job);
@@ -126,8 +146,7 @@ int net_message_data(struct pk_request *request, uint64_t address, uint64_t leng
     return 0;
 }
 
-/* What a socket of another kind than AF_UNIX datagrams makes of an address of its own family. */
-static int judge_local_address(int fd, struct net_address *address)
+int net_judge_local(int fd, struct net_address *address)
 {
     struct net_address peer = {.length = sizeof(peer.storage)};
 
@@ -151,7 +170,7 @@ static int check_length(int fd, uint64_t *length)
 static int take_message(struct pk_request *request, int fd, int domain, struct net_message *message)
 {
     uint64_t length = request->args[2];
-    int r = domain == AF_UNIX ? judge_local_address(fd, &message->address) : 0;
+    int r = domain == AF_UNIX ? net_judge_local(fd, &message->address) : 0;
 
     if (r == 0)
         r = check_length(fd, &length);
@@ -179,7 +198,7 @@ struct pk_answer net_do_sendto(struct pk_request *request)
     r = net_read_address(request, request->args[4], request->args[5], &message.address);
     if (r < 0)
         return pk_error(r);
-    if (net_check_use(request, domain, &message.address, &refusal) < 0)
+    if (net_judge(request, fd, domain, &message.address, &refusal) < 0)
         return refusal;
     r = take_message(request, fd, domain, &message);
     if (r < 0)

@@ -25,9 +25,10 @@ static const char never[] = "it is never allowed";
 int net_read_address(struct pk_request *request, uint64_t address, uint64_t length,
                      struct net_address *ret_address)
 {
-    struct net_address copy = {.length = 0};
+    struct net_address copy;
     int r;
 
+    memset(&copy, 0, sizeof(copy));
     if ((int)length < 0 || (unsigned)length > sizeof(copy.storage))
         return -EINVAL;
     r = pk_read(request, address, &copy.storage, (unsigned)length);
@@ -58,6 +59,11 @@ int net_domain(int fd)
 int net_type(int fd)
 {
     return integer_option(fd, SO_TYPE);
+}
+
+int net_protocol(int fd)
+{
+    return integer_option(fd, SO_PROTOCOL);
 }
 
 bool net_blocks(int fd)
@@ -100,6 +106,9 @@ static struct pk_answer internet_socket(struct pk_request *request, int type, in
         return pk_error(-ESOCKTNOSUPPORT);
     if (!is_known_protocol(type, protocol))
         return pk_error(-EPROTONOSUPPORT);
+    if (net_has_rules(request) && protocol != 0 && protocol != IPPROTO_TCP &&
+        protocol != IPPROTO_UDP)
+        return net_refuse_protocol(request, protocol);
     return request->kernel->config.net == PK_NET_HOST ? pk_native() : net_stand_in(request);
 }
 
@@ -250,6 +259,7 @@ int linux_register_network(struct pk_kernel *kernel)
         {ABI_NR_getpeername, do_getpeername},
         {ABI_NR_connect, net_do_connect},
         {ABI_NR_bind, net_do_bind},
+        {ABI_NR_listen, net_do_listen},
         {ABI_NR_sendto, net_do_sendto},
         {ABI_NR_sendmsg, net_do_sendmsg},
         {ABI_NR_sendmmsg, net_do_sendmmsg},

@@ -16,9 +16,7 @@
 #include "base/strbuf.h"
 #include "linux/net-internal.h"
 
-#define IOV_COUNT_MAX   1024
-#define OVERHEAD        32         /* of the send buffer, unix_dgram_sendmsg() of the kernel */
-#define CONTROL_MAX     (64 << 10) /* more than fits; the kernel's limit is net.core.optmem_max */
+#define OVERHEAD        32 /* of the send buffer, unix_dgram_sendmsg() of the kernel */
 #define STATUS_SIZE_MAX (16 << 10)
 
 /* ---- control messages ---- */
@@ -92,18 +90,6 @@ static int take_control(struct pk_request *request, const struct msghdr *header,
     return 0;
 }
 
-static void put_control(struct net_message *message, int type, const void *bytes, size_t length)
-{
-    struct cmsghdr *part =
-        (struct cmsghdr *)(void *)((char *)message->control + message->control_length);
-
-    part->cmsg_level = SOL_SOCKET;
-    part->cmsg_type = type;
-    part->cmsg_len = CMSG_LEN(length);
-    memcpy(CMSG_DATA(part), bytes, length);
-    message->control_length += CMSG_SPACE(length);
-}
-
 static int ids_after(const char *status, const char *word, unsigned *ret_effective)
 {
     const char *line = strstr(status, word);
@@ -149,28 +135,23 @@ static int make_control(struct pk_request *request, struct net_message *message)
     if (message->control == NULL)
         return -ENOMEM;
     if (message->right_count)
-        put_control(message, SCM_RIGHTS, message->rights, message->right_count * sizeof(int));
+        net_put_control(message, SOL_SOCKET, SCM_RIGHTS, message->rights,
+                        message->right_count * sizeof(int));
     if (host_credentials(request->task->process->pid, &credentials) == 0)
-        put_control(message, SCM_CREDENTIALS, &credentials, sizeof(credentials));
+        net_put_control(message, SOL_SOCKET, SCM_CREDENTIALS, &credentials, sizeof(credentials));
     return 0;
 }
 
-static int read_control(struct pk_request *request, struct msghdr header,
-                        struct net_message *message)
+int unix_take_control(struct pk_request *request, const struct msghdr *header,
+                      struct net_message *message)
 {
-    cleanup_free void *control = NULL;
-    int r;
+    struct msghdr copy = *header;
+    int r = net_read_control(request, &copy);
 
-    if (header.msg_control == NULL || header.msg_controllen == 0)
-        return 0;
-    if (header.msg_controllen > CONTROL_MAX)
-        return -ENOBUFS;
-    control = malloc(header.msg_controllen);
-    if (control == NULL)
-        return -ENOMEM;
-    r = pk_read(request, (uint64_t)(uintptr_t)header.msg_control, control, header.msg_controllen);
-    header.msg_control = control;
-    return r < 0 ? r : take_control(request, &header, message);
+    if (r == 0)
+        r = take_control(request, &copy, message);
+    free(copy.msg_control);
+    return r < 0 ? r : make_control(request, message);
 }
 
 /* ---- data ---- */
@@ -202,40 +183,12 @@ static int follow(int fd, int sender, size_t length)
     return 0;
 }
 
-static int gather(struct pk_request *request, const struct iovec *parts, size_t count,
-                  size_t length, struct net_message *message)
-{
-    size_t done = 0;
-    int r = 0;
-
-    message->data = malloc(length ? length : 1);
-    if (message->data == NULL)
-        return -ENOMEM;
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        r = pk_read(request, (uint64_t)(uintptr_t)parts[i].iov_base, message->data + done,
-                    parts[i].iov_len);
-        done += parts[i].iov_len;
-    }
-    message->length = length;
-    return r < 0 ? r : 0;
-}
-
 /* ---- one message ---- */
 
-/* The parts of a call that sends one message; `name` is copied, the rest is addresses. */
-struct sending {
-    int fd; /* our duplicate of the guest's socket */
-    struct net_address name;
-    struct msghdr header; /* of the guest; data and control are still in its memory */
-    struct iovec single;  /* where the call has no iovec array */
-    int flags;
-    uint64_t length_at; /* for net_message.length_at */
-};
-
-static int take_data(struct pk_request *request, const struct sending *sending, int sender,
+static int take_data(struct pk_request *request, const struct net_sending *sending, int sender,
                      struct net_message *message)
 {
-    struct iovec parts[IOV_COUNT_MAX] = {sending->single};
+    struct iovec parts[NET_IOV_MAX] = {sending->single};
     size_t count = 1;
     ssize_t length = (ssize_t)sending->single.iov_len;
     int r;
@@ -247,20 +200,18 @@ static int take_data(struct pk_request *request, const struct sending *sending, 
     if (length < 0)
         return (int)length;
     r = follow(sending->fd, sender, (size_t)length);
-    return r < 0 ? r : gather(request, parts, count, (size_t)length, message);
+    return r < 0 ? r : net_gather(request, parts, count, (size_t)length, message);
 }
 
-static int take_message(struct pk_request *request, const struct sending *sending, int sender,
+static int take_message(struct pk_request *request, const struct net_sending *sending, int sender,
                         struct net_message *message)
 {
     int r;
 
     message->flags = sending->flags;
     message->length_at = sending->length_at;
-    r = read_control(request, sending->header, message);
-    if (r == 0)
-        r = take_data(request, sending, sender, message);
-    return r < 0 ? r : make_control(request, message);
+    r = unix_take_control(request, &sending->header, message);
+    return r < 0 ? r : take_data(request, sending, sender, message);
 }
 
 /* Who sends through a twin: what a receiver may be told when it has always been the same one. */
@@ -272,7 +223,7 @@ static void note_sender(struct pk_request *request, struct unix_twin *twin)
         twin->sender = twin->sender == 0 || twin->sender == pid ? pid : -1;
 }
 
-static struct pk_answer send_message(struct pk_request *request, const struct sending *sending)
+struct pk_answer unix_send_message(struct pk_request *request, const struct net_sending *sending)
 {
     struct unix_twin *twin;
     cleanup_close int sender = unix_sender(request, sending->fd, &twin);
@@ -303,14 +254,14 @@ static struct pk_answer send_message(struct pk_request *request, const struct se
  * Without a name the guest's own socket can send, where it is allowed to at all: nothing in memory
  * decides where to.
  */
-static bool is_native(const struct pk_request *request, const struct sending *sending)
+static bool is_native(const struct pk_request *request, const struct net_sending *sending)
 {
-    return unix_sends_itself(request) && sending->name.length == 0;
+    return unix_sends_itself(request) && sending->name.length == 0 && !net_has_rules(request);
 }
 
 struct pk_answer unix_send(struct pk_request *request, int fd)
 {
-    struct sending sending = {.fd = fd};
+    struct net_sending sending = {.fd = fd};
     int r = 0;
 
     if (request->nr == ABI_NR_writev) {
@@ -329,106 +280,5 @@ struct pk_answer unix_send(struct pk_request *request, int fd)
     }
     if (r < 0)
         return pk_error(r);
-    return is_native(request, &sending) ? pk_native() : send_message(request, &sending);
-}
-
-/* ---- sendmsg and sendmmsg ---- */
-
-static int read_header(struct pk_request *request, uint64_t address, struct sending *sending)
-{
-    struct msghdr *header = &sending->header;
-    uint64_t length;
-    int r = pk_read(request, address, header, sizeof(*header));
-
-    if (r < 0)
-        return r;
-    if ((int)header->msg_namelen < 0 || header->msg_iovlen > IOV_COUNT_MAX)
-        return header->msg_iovlen > IOV_COUNT_MAX ? -EMSGSIZE : -EINVAL;
-    length = header->msg_name ? header->msg_namelen : 0;
-    if (length > sizeof(sending->name.storage))
-        length = sizeof(sending->name.storage);
-    sending->name.length = 0;
-    if (length)
-        r = net_read_address(request, (uint64_t)(uintptr_t)header->msg_name, length,
-                             &sending->name);
-    return r;
-}
-
-/* The socket of a call, when it is a datagram socket of AF_UNIX: 1; 0 for others. */
-static int take_socket(struct pk_request *request, int *ret_fd)
-{
-    int fd = pk_get_fd(request, (int)request->args[0]);
-
-    if (fd < 0)
-        return fd;
-    if (unix_is_datagram(fd)) {
-        *ret_fd = fd;
-        return 1;
-    }
-    base_close(fd);
-    return 0;
-}
-
-struct pk_answer net_do_sendmsg(struct pk_request *request)
-{
-    struct sending sending = {.flags = (int)request->args[2]};
-    cleanup_close int fd = -1;
-    int r = take_socket(request, &fd);
-
-    if (r <= 0)
-        return r < 0 ? pk_error(r) : pk_native();
-    sending.fd = fd;
-    r = read_header(request, request->args[1], &sending);
-    if (r < 0)
-        return pk_error(r);
-    return is_native(request, &sending) ? pk_native() : send_message(request, &sending);
-}
-
-/* One after the other; only the first may wait, since what was sent has to be told. */
-static struct pk_answer send_several(struct pk_request *request, int fd, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++) {
-        uint64_t address = request->args[1] + i * sizeof(struct mmsghdr);
-        struct sending sending = {
-            .fd = fd,
-            .flags = (int)request->args[3] | (i ? MSG_DONTWAIT : 0),
-            .length_at = address + offsetof(struct mmsghdr, msg_len),
-        };
-        struct pk_answer answer = pk_value(read_header(request, address, &sending));
-
-        if (answer.value == 0)
-            answer = send_message(request, &sending);
-        if (answer.kind != PK_ANSWER_VALUE)
-            return answer;
-        if (answer.value < 0)
-            return pk_value(i ? i : answer.value);
-    }
-    return pk_value(count);
-}
-
-static bool any_name(struct pk_request *request, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++) {
-        struct sending sending = {.fd = -1};
-
-        if (read_header(request, request->args[1] + i * sizeof(struct mmsghdr), &sending) < 0 ||
-            sending.name.length)
-            return true;
-    }
-    return false;
-}
-
-struct pk_answer net_do_sendmmsg(struct pk_request *request)
-{
-    unsigned count = (unsigned)request->args[2];
-    cleanup_close int fd = -1;
-    int r = take_socket(request, &fd);
-
-    if (r <= 0)
-        return r < 0 ? pk_error(r) : pk_native();
-    if (count > IOV_COUNT_MAX)
-        count = IOV_COUNT_MAX;
-    if (unix_sends_itself(request) && !any_name(request, count))
-        return pk_native();
-    return send_several(request, fd, count);
+    return is_native(request, &sending) ? pk_native() : unix_send_message(request, &sending);
 }

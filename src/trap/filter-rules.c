@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/in6.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <stddef.h>
@@ -284,8 +285,9 @@ static void emit_sendto(const struct filter_emitter *e)
 /*
  * sendmsg, sendmmsg: the address, if any, is in memory. Native on sockets for which it decides
  * nothing: without a network the guest has no others outside of the window, where its datagram
- * sockets are (one that got out cannot send); with the host's network every address is allowed.
- * MSG_FASTOPEN as for sendto.
+ * sockets are (one that got out cannot send); with the host's network every address is allowed, and
+ * with rules for it nothing is native: a number says nothing about the socket that another thread
+ * may put there. MSG_FASTOPEN as for sendto.
  */
 static void emit_sendmsg(const struct filter_emitter *e)
 {
@@ -295,10 +297,12 @@ static void emit_sendmsg(const struct filter_emitter *e)
     bpf_label serve = new_label(e);
 
     load(e, e->nr == ABI_NR_sendmmsg ? 3 : 2);
-    bpf_branch(e->code, BPF_JSET, MSG_FASTOPEN, refuse, look);
-    bpf_bind(e->code, look);
-    filter_branch_on_window(e, 0, serve, native);
-    verdict_at(e, native, VERDICT_NATIVE);
+    bpf_branch(e->code, BPF_JSET, MSG_FASTOPEN, refuse, e->config->net_rules ? serve : look);
+    if (!e->config->net_rules) {
+        bpf_bind(e->code, look);
+        filter_branch_on_window(e, 0, serve, native);
+        verdict_at(e, native, VERDICT_NATIVE);
+    }
     verdict_at(e, serve, VERDICT_SERVE);
     verdict_at(e, refuse, VERDICT_ERRNO(EOPNOTSUPP));
 }
@@ -338,10 +342,36 @@ static void emit_getsockopt(const struct filter_emitter *e)
 }
 
 /*
+ * With network rules: options that send packets by another way than straight to their address, that
+ * is first to somebody whom no rule was asked about. IP_OPTIONS has source routes, the others have
+ * (among more) routing headers.
+ */
+static void emit_route_options(const struct filter_emitter *e)
+{
+    static const uint32_t options[] = {IPV6_RTHDR, IPV6_2292PKTOPTIONS, IPV6_FLOWLABEL_MGR};
+    bpf_label four = new_label(e);
+    bpf_label six = new_label(e);
+    bpf_label native = new_label(e);
+    bpf_label serve = new_label(e);
+
+    load(e, 1);
+    bpf_branch(e->code, BPF_JEQ, IPPROTO_IP, four, BPF_NEXT);
+    bpf_branch(e->code, BPF_JEQ, IPPROTO_IPV6, six, native);
+    bpf_bind(e->code, four);
+    load(e, 2);
+    bpf_branch(e->code, BPF_JEQ, IP_OPTIONS, serve, native);
+    bpf_bind(e->code, six);
+    load(e, 2);
+    branch_on_values(e, options, array_length(options), serve, native);
+    verdict_at(e, native, VERDICT_NATIVE);
+    verdict_at(e, serve, VERDICT_SERVE);
+}
+
+/*
  * setsockopt: without a network an internet socket is a stand-in (linux/net-none.c) that does not
  * have the options of its protocols.
  */
-static void emit_setsockopt(const struct filter_emitter *e)
+static void emit_stand_in_options(const struct filter_emitter *e)
 {
     static const uint32_t levels[] = {IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_IPV6};
     bpf_label native = new_label(e);
@@ -351,6 +381,14 @@ static void emit_setsockopt(const struct filter_emitter *e)
     branch_on_values(e, levels, array_length(levels), serve, native);
     verdict_at(e, native, VERDICT_NATIVE);
     verdict_at(e, serve, VERDICT_SERVE);
+}
+
+static void emit_setsockopt(const struct filter_emitter *e)
+{
+    if (e->config->net == PK_NET_HOST)
+        emit_route_options(e);
+    else
+        emit_stand_in_options(e);
 }
 
 /* Argument `resource` names one of the two limits that the process kernel uses itself. */
@@ -450,7 +488,9 @@ struct filter_action filter_simplify(const struct filter_config *config, enum ab
     case ABI_RULE_SENDMSG:
         return of_this_call;
     case ABI_RULE_SETSOCKOPT:
-        return config->net == PK_NET_NONE ? as_it_is : native;
+        return config->net == PK_NET_NONE || config->net_rules ? as_it_is : native;
+    case ABI_RULE_LISTEN:
+        return config->net_rules ? serve : native;
     case ABI_RULE_PID_SELF:
         return nr == ABI_NR_ioprio_set ? of_this_call : as_it_is;
     default:

@@ -33,6 +33,7 @@ struct filter_config {
     int window_base;        /* first descriptor number of the window; more than 0 */
     unsigned window_size;   /* how many numbers belong to it; more than 0 */
     enum pk_net_mode net;
+    bool net_rules;              /* only some addresses may be reached: what names one is served */
     bool virtual_identity;       /* ids shown to the guest are not the host's */
     bool ipc_isolated;           /* the guest has an IPC namespace of its own */
     bool unix_isolated;          /* no host AF_UNIX name is in reach of a datagram socket */

@@ -112,7 +112,9 @@ static uint32_t reference_sendmsg(reference_config config, reference_data data)
 {
     uint64_t flags = data->nr == ABI_NR_sendmsg ? data->args[2] : data->args[3];
 
-    return flags & MSG_FASTOPEN ? FAIL(EOPNOTSUPP) : reference_window(config, data->args[0]);
+    if (flags & MSG_FASTOPEN)
+        return FAIL(EOPNOTSUPP);
+    return config->net_rules ? SERVE : reference_window(config, data->args[0]);
 }
 
 static uint32_t reference_recvfrom(reference_config config, reference_data data)
@@ -123,9 +125,15 @@ static uint32_t reference_recvfrom(reference_config config, reference_data data)
 static uint32_t reference_setsockopt(reference_config config, reference_data data)
 {
     int level = (int)data->args[1];
+    int option = (int)data->args[2];
 
-    if (config->net == PK_NET_HOST)
+    if (config->net == PK_NET_HOST && !config->net_rules)
         return NATIVE;
+    if (config->net == PK_NET_HOST) /* IP_OPTIONS; IPV6_RTHDR, 2292PKTOPTIONS, FLOWLABEL_MGR */
+        return (level == 0 && option == 4) ||
+                       (level == 41 && (option == 57 || option == 6 || option == 32))
+                   ? SERVE
+                   : NATIVE;
     return level == 0 || level == 6 || level == 17 || level == 41 ? SERVE : NATIVE;
 }
 
@@ -366,6 +374,8 @@ static uint32_t reference_rule(reference_config config, enum abi_rule rule, refe
         return reference_sendto(config, data);
     case ABI_RULE_SENDMSG:
         return reference_sendmsg(config, data);
+    case ABI_RULE_LISTEN:
+        return config->net_rules ? SERVE : NATIVE;
     case ABI_RULE_RECVFROM:
         return reference_recvfrom(config, data);
     case ABI_RULE_SETSOCKOPT:

@@ -39,10 +39,11 @@ static struct filter_config config_of(unsigned bits)
         .virtual_identity = bits & 2,
         .ipc_isolated = bits & 4,
         .unix_isolated = bits & 8,
+        .net_rules = bits & 16,
     };
 }
 
-#define ALL_CONFIGS 16
+#define ALL_CONFIGS 32
 
 static struct sock_fprog built(const struct filter_config *config)
 {
@@ -54,7 +55,7 @@ static struct sock_fprog built(const struct filter_config *config)
 
 /* Values at which some rule changes its mind; neighbours and upper halves are added. */
 static const uint64_t interesting[] = {
-    0, 1, 2, 3, 5, 7, 10, 15, 16, 17, 36, 38,
+    0, 1, 2, 3, 5, 7, 10, 15, 16, 17, 32, 36, 38, 41, 57,
     /* the window, the loader's string, the limit */
     WINDOW_BASE, WINDOW_BASE + PK_WINDOW_SIZE, 0x100000, 0x101000, 0x101040, 0x180000,
     /* addresses that only look high */
@@ -147,10 +148,10 @@ static void check_one(const struct filter_config *config, const struct sock_fpro
     if (verdict == expected)
         return;
     fail_msg("call %d arch %x args %llx %llx %llx %llx %llx: verdict %x, expected %x "
-             "(net %d, identity %d, ipc %d, unix %d)",
+             "(net %d, rules %d, identity %d, ipc %d, unix %d)",
              data->nr, data->arch, data->args[0], data->args[1], data->args[2], data->args[3],
-             data->args[4], verdict, expected, config->net, config->virtual_identity,
-             config->ipc_isolated, config->unix_isolated);
+             data->args[4], verdict, expected, config->net, config->net_rules,
+             config->virtual_identity, config->ipc_isolated, config->unix_isolated);
 }
 
 static struct seccomp_data call_of(int nr)

@@ -1,0 +1,264 @@
+/*
+ * Network rules (core/net-rules.h) for sockets of the internet: what an address means on a socket,
+ * and whether the guest may have it. What is checked is the process kernel's copy, and the call is
+ * then made with that same copy, so that nothing can be exchanged in between.
+ *
+ * The host reads some addresses in ways of its own (net/ipv4/udp.c, net/ipv6/datagram.c and their
+ * neighbours of Linux 6.18). They are rewritten into what they mean before they are checked:
+ *   0.0.0.0, ::       this machine: the address that the socket is bound to, else the loopback
+ *   family AF_UNSPEC  with send: AF_INET on an IPv4 socket, no address on an IPv6 one;
+ *                     with connect: no address, an end of the connection;
+ *                     with bind: AF_INET, if the address is 0.0.0.0
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/in6.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "linux/net-internal.h"
+
+#define ADDRESS_6_MIN 24 /* SIN6_LEN_RFC2133: without a scope id */
+
+static const char not_named[] = "no --net-allow rule names it";
+static const char name_it[] = "add a --net-allow rule";
+static const char name_listening[] = "add a --net-allow listen/ rule";
+static const char take_away[] = "take that rule away";
+
+bool net_has_rules(const struct pk_request *request)
+{
+    return pk_net_rules_exist(&request->kernel->config.net_rules);
+}
+
+/* PK_NET_TCP or PK_NET_UDP; 0 for anything else: what it sends nobody could judge by port. */
+static unsigned protocol_of(int fd)
+{
+    int type = net_type(fd);
+    int protocol = net_protocol(fd);
+
+    if (type == SOCK_STREAM && protocol == IPPROTO_TCP)
+        return PK_NET_TCP;
+    return type == SOCK_DGRAM && protocol == IPPROTO_UDP ? PK_NET_UDP : 0;
+}
+
+/* ---- what an address means ---- */
+
+/* The address that an IPv4 socket, or an IPv6 one that talks IPv4, is bound to; 0: none. */
+static struct in_addr bound_four(int fd)
+{
+    struct net_address name = {.length = sizeof(name.storage)};
+    struct in_addr found = {INADDR_ANY};
+
+    if (getsockname(fd, &name.any, &name.length) < 0)
+        return found;
+    if (name.any.sa_family == AF_INET)
+        return name.four.sin_addr;
+    if (name.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&name.six.sin6_addr))
+        memcpy(&found, name.six.sin6_addr.s6_addr + 12, sizeof(found));
+    return found;
+}
+
+static bool speaks_four(int fd)
+{
+    struct net_address name = {.length = sizeof(name.storage)};
+
+    return getsockname(fd, &name.any, &name.length) == 0 && name.any.sa_family == AF_INET6 &&
+           IN6_IS_ADDR_V4MAPPED(&name.six.sin6_addr);
+}
+
+static struct in_addr this_machine(int fd)
+{
+    struct in_addr bound = bound_four(fd);
+
+    if (bound.s_addr == htonl(INADDR_ANY))
+        bound.s_addr = htonl(INADDR_LOOPBACK);
+    return bound;
+}
+
+static bool is_mapped_any(const struct in6_addr *address)
+{
+    static const struct in_addr any = {INADDR_ANY};
+
+    return IN6_IS_ADDR_V4MAPPED(address) && memcmp(address->s6_addr + 12, &any, sizeof(any)) == 0;
+}
+
+static void name_this_machine(int fd, struct net_address *address)
+{
+    struct in6_addr *six = &address->six.sin6_addr;
+
+    if (address->any.sa_family == AF_INET) {
+        if (address->four.sin_addr.s_addr == htonl(INADDR_ANY))
+            address->four.sin_addr = this_machine(fd);
+    } else if (is_mapped_any(six) || (IN6_IS_ADDR_UNSPECIFIED(six) && speaks_four(fd))) {
+        struct in_addr four = this_machine(fd);
+
+        pk_net_map(AF_INET, &four, six->s6_addr);
+    } else if (IN6_IS_ADDR_UNSPECIFIED(six)) {
+        *six = in6addr_loopback;
+    }
+}
+
+/* 1: an address of the internet; 0: none at all; or the error of the host. */
+static int settle_family(int nr, int domain, struct net_address *address)
+{
+    if (address->any.sa_family == AF_UNSPEC) {
+        if (nr == ABI_NR_connect)
+            return 0;
+        if (domain == AF_INET6) {
+            if (nr == ABI_NR_bind)
+                return -EAFNOSUPPORT;
+            address->length = 0;
+            return 0;
+        }
+        if (nr == ABI_NR_bind && address->four.sin_addr.s_addr != htonl(INADDR_ANY))
+            return -EAFNOSUPPORT;
+        address->any.sa_family = AF_INET;
+    }
+    if (address->any.sa_family == AF_INET)
+        return address->length < sizeof(address->four) ? -EINVAL : 1;
+    if (address->any.sa_family == AF_INET6 && domain == AF_INET6)
+        return address->length < ADDRESS_6_MIN ? -EINVAL : 1;
+    return -EAFNOSUPPORT;
+}
+
+static void make_target(const struct net_address *address, enum pk_net_kind kind, unsigned protocol,
+                        struct pk_net_target *ret_target)
+{
+    bool four = address->any.sa_family == AF_INET;
+
+    *ret_target = (struct pk_net_target){
+        .kind = kind,
+        .protocol = protocol,
+        .port = ntohs(four ? address->four.sin_port : address->six.sin6_port),
+    };
+    pk_net_map(address->any.sa_family,
+               four ? (const void *)&address->four.sin_addr : &address->six.sin6_addr,
+               ret_target->address);
+}
+
+/* ---- whether the guest may have it ---- */
+
+static int refuse(struct pk_request *request, const struct pk_net_target *target,
+                  const struct net_address *address, const struct pk_net_rule *rule,
+                  struct pk_answer *ret_refusal)
+{
+    const char *verb = target->kind == PK_NET_LISTEN   ? "listen at"
+                       : request->nr == ABI_NR_connect ? "connect to"
+                                                       : "send to";
+    const char *protocol = target->protocol == PK_NET_TCP ? "tcp" : "udp";
+    const char *why = rule ? rule->text : not_named;
+    const char *how = rule ? take_away : target->kind == PK_NET_LISTEN ? name_listening : name_it;
+    char text[NET_SHOWN_SIZE];
+
+    net_show(address, text);
+    /* Only a question which address of its own the guest would have: not worth a line. */
+    if (target->any_port)
+        *ret_refusal =
+            linux_denied_quietly(request, -EACCES, why, "%s %s (%s)", verb, text, protocol);
+    else
+        *ret_refusal = pk_denied(request, -EACCES, why, how, "%s %s (%s)", verb, text, protocol);
+    return -EACCES;
+}
+
+static int ask_rules(struct pk_request *request, const struct net_address *address,
+                     enum pk_net_kind kind, unsigned protocol, struct pk_answer *ret_refusal)
+{
+    const struct pk_net_rule *rule;
+    struct pk_net_target target;
+
+    make_target(address, kind, protocol, &target);
+    target.any_port = request->nr == ABI_NR_connect && protocol == PK_NET_UDP && target.port == 0;
+    if (pk_net_rules_allow(&request->kernel->config.net_rules, &target, &rule))
+        return 0;
+    return refuse(request, &target, address, rule, ret_refusal);
+}
+
+static int refuse_protocol(struct pk_request *request, int fd, struct pk_answer *ret_refusal)
+{
+    *ret_refusal = net_refuse_protocol(request, net_protocol(fd));
+    return -EACCES;
+}
+
+struct pk_answer net_refuse_protocol(struct pk_request *request, int protocol)
+{
+    return pk_denied(request, -EACCES, "network rules are about TCP and UDP",
+                     "leave the network rules out", "socket of protocol %d", protocol);
+}
+
+int net_judge(struct pk_request *request, int fd, int domain, struct net_address *address,
+              struct pk_answer *ret_refusal)
+{
+    bool binds = request->nr == ABI_NR_bind;
+    bool sends = !binds && request->nr != ABI_NR_connect;
+    unsigned protocol;
+    int r = net_check_use(request, domain, address, ret_refusal);
+
+    if (r < 0 || domain == AF_UNIX || !net_has_rules(request))
+        return r;
+    protocol = protocol_of(fd);
+    if (protocol == 0)
+        return refuse_protocol(request, fd, ret_refusal);
+    if (sends && protocol == PK_NET_TCP) {
+        address->length = 0; /* the host does not look at it: it goes to the peer */
+        return 0;
+    }
+    r = settle_family(request->nr, domain, address);
+    if (r <= 0) {
+        *ret_refusal = pk_error(r);
+        return r;
+    }
+    if (!binds)
+        name_this_machine(fd, address);
+    else if (address->four.sin_port == 0) /* the same place in both; listen() is asked about */
+        return 0;
+    return ask_rules(request, address, binds ? PK_NET_LISTEN : PK_NET_REACH, protocol, ret_refusal);
+}
+
+/* ---- listen ---- */
+
+static int judge_listening(struct pk_request *request, int fd, struct pk_answer *ret_refusal)
+{
+    struct net_address name = {.length = sizeof(name.storage)};
+
+    if (protocol_of(fd) != PK_NET_TCP)
+        return refuse_protocol(request, fd, ret_refusal);
+    if (getsockname(fd, &name.any, &name.length) < 0) {
+        *ret_refusal = pk_error(-errno);
+        return -errno;
+    }
+    return ask_rules(request, &name, PK_NET_LISTEN, PK_NET_TCP, ret_refusal);
+}
+
+struct pk_answer net_do_listen(struct pk_request *request)
+{
+    cleanup_close int fd = pk_get_fd(request, (int)request->args[0]);
+    struct net_address none = {.length = 0};
+    struct pk_answer refusal;
+    int domain = fd < 0 ? fd : net_domain(fd);
+
+    if (domain < 0)
+        return pk_error(domain);
+    if (net_check_use(request, domain, &none, &refusal) < 0)
+        return refusal;
+    if (domain == AF_UNIX)
+        net_note_listener(request, fd);
+    else if (net_type(fd) == SOCK_STREAM && judge_listening(request, fd, &refusal) < 0)
+        return refusal;
+    return pk_value(listen(fd, (int)request->args[1]) < 0 ? -errno : 0);
+}
+
+/* ---- options ---- */
+
+bool net_is_route_option(int level, int option)
+{
+    return (level == IPPROTO_IP && option == IP_OPTIONS) ||
+           (level == IPPROTO_IPV6 && (option == IPV6_RTHDR || option == IPV6_2292PKTOPTIONS ||
+                                      option == IPV6_FLOWLABEL_MGR));
+}
+
+struct pk_answer net_refuse_route(struct pk_request *request)
+{
+    return pk_denied(request, -EPERM, "a route of its own could lead past the network rules",
+                     "leave the network rules out", "socket option that sets a route");
+}
