@@ -27,7 +27,7 @@ int view_add_hosts(struct vfs *vfs, const struct pk_net_rules *rules, struct bas
 /*
  * Looks up the names in rules: `ret_rules` (the caller frees it) has one rule for each address of
  * each name, and the others as they are. May take as long as name servers let one wait. Returns 0,
- * or -ENOENT (a name without address) or another negative errno with `error` filled in.
+ * or -ENODATA (a name without address) or another negative errno with `error` filled in.
  */
 int net_names_resolve(const struct pk_net_rules *rules, struct pk_net_rules *ret_rules,
                       struct base_error *error);

@@ -124,7 +124,7 @@ static int add_answer(struct pk_net_rules *rules, const struct pk_net_rule *rule
         r = add_address(rules, first, rule, line);
     }
     if (r == 0 && rules->count == first)
-        return -ENOENT;
+        return -ENODATA;
     return r;
 }
 
@@ -154,7 +154,7 @@ static int resolve(struct pk_net_rules *rules, const struct pk_net_rule *rule)
 
 static int explain(struct base_error *error, const struct pk_net_rule *rule, int r)
 {
-    if (r == -ENOENT)
+    if (r == -ENODATA)
         return base_fail(error, r, "check the name and the connection, or write the address",
                          "%s: the name %s has no address", rule->text, rule->name);
     return base_fail(error, r, "install getent (package libc-bin), or write the address",

@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -140,6 +142,66 @@ static void test_native_and_denied(void **state)
                      ENOTEMPTY << 8);
     assert_true(atomic_load(&calls) > 0);
     pk_destroy(kernel);
+}
+
+/* The last word about a number counts, and none is left after pk_allow(). */
+static void test_allowed_again(void **state)
+{
+    process_kernel_t *kernel = create();
+    atomic_uint calls = 0;
+
+    (void)state;
+    assert_int_equal(pk_deny(kernel, SYS_chdir, ENOTEMPTY), 0);
+    assert_int_equal(pk_set_handler(kernel, SYS_getppid, native_pid, &calls), 0);
+    assert_int_equal(pk_allow(kernel, SYS_chdir), 0);
+    assert_int_equal(pk_allow(kernel, SYS_getppid), 0);
+    assert_int_equal(pk_allow(kernel, SYS_close), -EINVAL);
+    assert_int_equal(pk_allow(kernel, 100000), -EINVAL);
+    assert_int_equal(run(kernel, (char *[]){"/usr/bin/python3", "-c",
+                                            "import os\nos.getppid()\nos.chdir('/')", NULL}),
+                     0);
+    assert_int_equal(atomic_load(&calls), 0);
+    pk_destroy(kernel);
+}
+
+#define CONNECT                                         \
+    "import socket,sys\n"                               \
+    "s = socket.socket()\n"                             \
+    "try: s.connect(('127.0.0.1', int(sys.argv[1])))\n" \
+    "except OSError as e: sys.exit(e.errno)\n"
+
+/* A listener of the host; its port. */
+static int open_port(char text[16])
+{
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(name);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&name, length), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &length), 0);
+    snprintf(text, 16, "%u", ntohs(name.sin_port));
+    return fd;
+}
+
+static void test_network_rules(void **state)
+{
+    process_kernel_t *kernel = create();
+    char port[16], rule[64];
+    char *argv[] = {"/usr/bin/python3", "-c", CONNECT, port, NULL};
+    int fd = open_port(port);
+
+    (void)state;
+    snprintf(rule, sizeof(rule), "127.0.0.1:%s", port);
+    assert_int_equal(pk_net_allow(kernel, rule), 0);
+    assert_int_equal(run(kernel, argv), 0);
+    assert_int_equal(pk_net_deny(kernel, "tcp/127.0.0.0/8"), 0);
+    assert_int_equal(run(kernel, argv), EACCES << 8);
+    assert_int_equal(pk_net_deny(kernel, "no rule"), 0);
+    assert_true(pk_spawn(kernel, argv) < 0);
+    pk_destroy(kernel);
+    close(fd);
 }
 
 static long give_file(struct pk_call *call, void *user)
@@ -565,6 +627,8 @@ int main(void)
         cmocka_unit_test(test_handler_sees_counts_and_refuses),
         cmocka_unit_test(test_form_of_the_specification),
         cmocka_unit_test(test_native_and_denied),
+        cmocka_unit_test(test_allowed_again),
+        cmocka_unit_test(test_network_rules),
         cmocka_unit_test(test_descriptor),
         cmocka_unit_test(test_memory_and_numbers),
         cmocka_unit_test(test_crash_is_fenced),
