@@ -139,25 +139,57 @@ static void make_target(const struct net_address *address, enum pk_net_kind kind
 
 /* ---- whether the guest may have it ---- */
 
+/*
+ * By connecting datagram sockets libraries learn which address of their own they would have,
+ * without sending anything (RFC 6724 needs it to sort addresses): to port 0, or to the port that
+ * they want to talk TCP to. That this is refused costs them nothing and is not worth a line.
+ */
+static bool is_question(const struct pk_request *request, const struct pk_net_target *target)
+{
+    struct pk_net_target stream = *target;
+    const struct pk_net_rule *rule;
+
+    stream.protocol = PK_NET_TCP;
+    return target->any_port ||
+           (request->nr == ABI_NR_connect && target->protocol == PK_NET_UDP &&
+            pk_net_rules_allow(&request->kernel->config.net_rules, &stream, &rule));
+}
+
+static const char *verb_of(const struct pk_request *request)
+{
+    switch (request->nr) {
+    case ABI_NR_connect:
+        return "connect to";
+    case ABI_NR_bind:
+    case ABI_NR_listen:
+        return "listen at";
+    default:
+        return "send to";
+    }
+}
+
+static const char *how_to_allow(const struct pk_net_target *target, const struct pk_net_rule *rule)
+{
+    if (rule)
+        return take_away;
+    return target->kind == PK_NET_LISTEN ? name_listening : name_it;
+}
+
 static int refuse(struct pk_request *request, const struct pk_net_target *target,
                   const struct net_address *address, const struct pk_net_rule *rule,
                   struct pk_answer *ret_refusal)
 {
-    const char *verb = target->kind == PK_NET_LISTEN   ? "listen at"
-                       : request->nr == ABI_NR_connect ? "connect to"
-                                                       : "send to";
     const char *protocol = target->protocol == PK_NET_TCP ? "tcp" : "udp";
     const char *why = rule ? rule->text : not_named;
-    const char *how = rule ? take_away : target->kind == PK_NET_LISTEN ? name_listening : name_it;
     char text[NET_SHOWN_SIZE];
 
     net_show(address, text);
-    /* Only a question which address of its own the guest would have: not worth a line. */
-    if (target->any_port)
-        *ret_refusal =
-            linux_denied_quietly(request, -EACCES, why, "%s %s (%s)", verb, text, protocol);
+    if (is_question(request, target))
+        *ret_refusal = linux_denied_quietly(request, -EACCES, why, "%s %s (%s)", verb_of(request),
+                                            text, protocol);
     else
-        *ret_refusal = pk_denied(request, -EACCES, why, how, "%s %s (%s)", verb, text, protocol);
+        *ret_refusal = pk_denied(request, -EACCES, why, how_to_allow(target, rule), "%s %s (%s)",
+                                 verb_of(request), text, protocol);
     return -EACCES;
 }
 

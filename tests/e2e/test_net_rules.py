@@ -215,6 +215,20 @@ def test_what_the_user_is_told(denied: Service, work: Path) -> None:
                              "to allow: take that rule away"], str(got)
 
 
+def test_a_question_is_no_line(denied: Service) -> None:
+    script = f"""
+import socket
+for port in (0, {denied.port}):
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("127.0.0.1", port))
+    except PermissionError:
+        print("refused")
+"""
+    got = run("/usr/bin/python3", "-c", script,
+              options=["--net-allow", f"tcp/127.0.0.1:{denied.port}"], timeout=60).ok()
+    assert got.out == "refused\nrefused\n" and got.err == "", str(got)
+
+
 def test_denials_are_counted(denied: Service) -> None:
     got = connect("127.0.0.1", denied.port, "--net-deny", "*", "--stats", "--json")
     report = json.loads(got.err.strip().splitlines()[-1])
