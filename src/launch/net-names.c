@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@
 
 #define ANSWER_MAX    (256 << 10)
 #define ADDRESSES_MAX 64 /* of one name */
+#define LOOK_UP_MS    20000
 
 extern char **environ;
 
@@ -47,19 +49,36 @@ static int start_getent(const char *name, int output, pid_t *ret_pid)
     return -r;
 }
 
-/* Waits for the end of the output, then of getent. Its status does not matter: what it says does.
- */
-static int read_answer(int input, pid_t pid, struct strbuf *ret_text)
+/* Reads until the end of the output; -ETIMEDOUT when that does not come. */
+static int read_answer(int input, struct strbuf *ret_text)
 {
+    uint64_t until = io_now_ns() + LOOK_UP_MS * 1000000ULL;
+    struct pollfd end = {.fd = input, .events = POLLIN};
     char buffer[4096];
-    ssize_t n;
 
-    while ((n = read(input, buffer, sizeof(buffer))) > 0 || (n < 0 && errno == EINTR))
+    for (;;) {
+        uint64_t now = io_now_ns();
+        ssize_t n;
+
+        if (now >= until)
+            return -ETIMEDOUT;
+        if (poll(&end, 1, (int)((until - now) / 1000000) + 1) <= 0)
+            continue;
+        n = read(input, buffer, sizeof(buffer));
+        if (n == 0 || (n < 0 && errno != EINTR))
+            return n < 0 ? -errno : strbuf_status(ret_text);
         if (n > 0 && ret_text->length < ANSWER_MAX)
             strbuf_add(ret_text, buffer, (size_t)n);
+    }
+}
+
+/* Its status does not matter: what it says does. */
+static void end_getent(pid_t pid, bool in_time)
+{
+    if (!in_time)
+        kill(pid, SIGKILL);
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
-    return strbuf_status(ret_text);
 }
 
 static int ask_getent(const char *name, struct strbuf *ret_text)
@@ -78,7 +97,9 @@ static int ask_getent(const char *name, struct strbuf *ret_text)
     if (r < 0)
         return r;
     base_close(take_fd(&output));
-    return read_answer(input, pid, ret_text);
+    r = read_answer(input, ret_text);
+    end_getent(pid, r != -ETIMEDOUT);
+    return r;
 }
 
 /* ---- from a name to rules ---- */
@@ -157,6 +178,9 @@ static int explain(struct base_error *error, const struct pk_net_rule *rule, int
     if (r == -ENODATA)
         return base_fail(error, r, "check the name and the connection, or write the address",
                          "%s: the name %s has no address", rule->text, rule->name);
+    if (r == -ETIMEDOUT)
+        return base_fail(error, r, "check the connection, or write the address",
+                         "%s: no name server has answered for %s", rule->text, rule->name);
     return base_fail(error, r, "install getent (package libc-bin), or write the address",
                      "%s: cannot look up %s: %s", rule->text, rule->name, strerror(-r));
 }
