@@ -25,7 +25,7 @@ _cerebro_find_program()
             program=$((i + 1))
             return
             ;;
-        --bind | --write | --root | --overlay | --net | --net-allow | --net-deny | --cwd | --env | --allocator | --uid | --limit | --trace-to | --audit)
+        --bind | --write | --root | --overlay | --net | --allow-net | --deny-net | --cwd | --env | --allocator | --uid | --limit | --trace-to | --audit)
             # "=" and ":" are words of their own.
             ((i++))
             [[ ${COMP_WORDS[i]} == "=" ]] && ((i++))
@@ -81,7 +81,7 @@ _cerebro_program()
 
 _cerebro_run()
 {
-    local options="--bind --write --root --overlay --net --net-allow --net-deny --cwd --env
+    local options="--bind --write --root --overlay --net --allow-net --deny-net --cwd --env
         --allocator --uid --limit --no-walls --wait-all --no-vdso --test-device --trace --trace-to
         --audit --stats --diff --json --quiet --help"
     local program option

@@ -151,7 +151,7 @@ PK_API int pk_limit(process_kernel_t *kernel, const char *name, uint64_t value);
 
 /*
  * Network rules: the guest gets the host's network, but only what they leave of it. `rule` is one
- * of --net-allow and --net-deny: "[listen/][tcp/|udp/]HOST[:PORT[-PORT]]". With any allow rule
+ * of --allow-net and --deny-net: "[listen/][tcp/|udp/]HOST[:PORT[-PORT]]". With any allow rule
  * everything else is denied; a deny rule wins always. As pk_set_option(): a rule that says nothing,
  * or a name that has no address, is found out by pk_spawn().
  */

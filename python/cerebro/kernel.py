@@ -225,11 +225,11 @@ class Kernel:
         self._do("pk_hide", os.fsencode(path))
 
     def net_allow(self, rule: str) -> None:
-        """Allows the network beyond a rule "HOST[:PORT]", as `cerebro run --net-allow`."""
+        """Allows the network beyond a rule "HOST[:PORT]", as `cerebro run --allow-net`."""
         self._do("pk_net_allow", rule.encode())
 
     def net_deny(self, rule: str) -> None:
-        """Takes a part of the network away, as `cerebro run --net-deny`."""
+        """Takes a part of the network away, as `cerebro run --deny-net`."""
         self._do("pk_net_deny", rule.encode())
 
     def deny(self, syscall: Syscall, number: int = errno.EPERM) -> None:

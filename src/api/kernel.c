@@ -217,12 +217,12 @@ PK_API int pk_bind(process_kernel_t *kernel, const char *source, const char *tar
 
 PK_API int pk_net_allow(process_kernel_t *kernel, const char *rule)
 {
-    return pk_set_option(kernel, "--net-allow", rule);
+    return pk_set_option(kernel, "--allow-net", rule);
 }
 
 PK_API int pk_net_deny(process_kernel_t *kernel, const char *rule)
 {
-    return pk_set_option(kernel, "--net-deny", rule);
+    return pk_set_option(kernel, "--deny-net", rule);
 }
 
 PK_API int pk_limit(process_kernel_t *kernel, const char *name, uint64_t value)

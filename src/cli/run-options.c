@@ -27,10 +27,10 @@ const char run_help[] =
     "  --root DIR              DIR instead of the host's /\n"
     "  --overlay DIR           keep what is written in DIR instead of memory\n"
     "  --net none|host         no network (default), or the host's\n"
-    "  --net-allow RULE        with --net host (implied): only what such rules name; RULE is\n"
+    "  --allow-net RULE        with --net host (implied): only what such rules name; RULE is\n"
     "                          [listen/][tcp/|udp/]HOST[:PORT[-PORT]], HOST a name, an address, a\n"
     "                          network (10.0.0.0/8) or *; may be repeated\n"
-    "  --net-deny RULE         not what such rules name, whatever is allowed\n"
+    "  --deny-net RULE         not what such rules name, whatever is allowed\n"
     "  --cwd DIR               start in DIR\n"
     "  --env NAME=VALUE        set an environment variable; may be repeated\n"
     "  --allocator LIB         a shared library whose malloc the program uses, as a path or a name\n"
@@ -94,8 +94,8 @@ static const struct option long_options[] = {
     {"root", required_argument, NULL, OPT_ROOT},
     {"overlay", required_argument, NULL, OPT_OVERLAY},
     {"net", required_argument, NULL, OPT_NET},
-    {"net-allow", required_argument, NULL, OPT_NET_ALLOW},
-    {"net-deny", required_argument, NULL, OPT_NET_DENY},
+    {"allow-net", required_argument, NULL, OPT_NET_ALLOW},
+    {"deny-net", required_argument, NULL, OPT_NET_DENY},
     {"uid", required_argument, NULL, OPT_UID},
     {"env", required_argument, NULL, OPT_ENV},
     {"cwd", required_argument, NULL, OPT_CWD},
@@ -173,7 +173,7 @@ static int settle_net(struct run_options *options)
     if (!pk_net_rules_exist(&options->launch.net_rules))
         return 0;
     if (options->net_given && options->launch.net == PK_NET_NONE)
-        return cli_usage("run", "--net none leaves nothing to --net-allow and --net-deny");
+        return cli_usage("run", "--net none leaves nothing to --allow-net and --deny-net");
     options->launch.net = PK_NET_HOST;
     return 0;
 }

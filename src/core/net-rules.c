@@ -201,7 +201,7 @@ int pk_net_rule_parse(const char *text, bool allow, struct pk_net_rule *ret_rule
     const char *at = text;
     const char *why;
 
-    if ((size_t)snprintf(rule.text, sizeof(rule.text), "--net-%s %s", allow ? "allow" : "deny",
+    if ((size_t)snprintf(rule.text, sizeof(rule.text), "--%s-net %s", allow ? "allow" : "deny",
                          text) >= sizeof(rule.text))
         return base_fail(error, E2BIG, rule_hint, "a network rule is too long");
     take_kind(&at, &rule);

@@ -1,6 +1,6 @@
 /*
  * Network rules: to which addresses a guest with the host's network may connect and send, and at
- * which it may listen (--net-allow, --net-deny). The meaning of a list, whatever its order:
+ * which it may listen (--allow-net, --deny-net). The meaning of a list, whatever its order:
  *
  *   1. What a deny rule names is denied.
  *   2. What an allow rule names is allowed.
@@ -51,7 +51,7 @@ struct pk_net_rule {
     bool has_address;            /* without it and `every` the rule matches nothing */
     uint8_t address[16];
     unsigned prefix;             /* how many leading bits count: 0 to 128 */
-    char text[PK_NET_TEXT_SIZE]; /* "--net-deny 10.0.0.0/8" */
+    char text[PK_NET_TEXT_SIZE]; /* "--deny-net 10.0.0.0/8" */
 };
 
 /* A list; zeroed it is empty: no rules, everything is allowed. */

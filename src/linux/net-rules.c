@@ -21,9 +21,9 @@
 
 #define ADDRESS_6_MIN 24 /* SIN6_LEN_RFC2133: without a scope id */
 
-static const char not_named[] = "no --net-allow rule names it";
-static const char name_it[] = "add a --net-allow rule";
-static const char name_listening[] = "add a --net-allow listen/ rule";
+static const char not_named[] = "no --allow-net rule names it";
+static const char name_it[] = "add a --allow-net rule";
+static const char name_listening[] = "add a --allow-net listen/ rule";
 static const char take_away[] = "take that rule away";
 
 bool net_has_rules(const struct pk_request *request)

@@ -1,4 +1,4 @@
-"""Network rules: what --net-allow and --net-deny leave of the host's network."""
+"""Network rules: what --allow-net and --deny-net leave of the host's network."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def attack(case: str, allowed: Service, denied: Service, options: list[str],
 
 @pytest.mark.parametrize("case", cases_of("attack-network"))
 def test_no_way_around(case: str, allowed: Service, denied: Service) -> None:
-    judge(attack(case, allowed, denied, ["--net-allow", f"127.0.0.1:{allowed.port}"]))
+    judge(attack(case, allowed, denied, ["--allow-net", f"127.0.0.1:{allowed.port}"]))
     assert denied.visits() == []
 
 
@@ -133,20 +133,20 @@ def test_the_ways_are_ways(case: str, allowed: Service, denied: Service) -> None
 @pytest.mark.parametrize("case", [case for case in cases_of("attack-network")
                                   if case not in NO_ATTEMPT])
 def test_deny_rule(case: str, allowed: Service, denied: Service) -> None:
-    judge(attack(case, allowed, denied, ["--net-deny", f"*:{denied.port}"]))
+    judge(attack(case, allowed, denied, ["--deny-net", f"*:{denied.port}"]))
     assert denied.visits() == []
 
 
 @pytest.mark.parametrize("case", cases_of("network"))
 def test_as_native(case: str) -> None:
     """What is served with rules, and allowed by them, behaves as natively."""
-    judge(run(guest("network"), case, options=["--net-allow", "*", "--net-allow", "listen/*"],
+    judge(run(guest("network"), case, options=["--allow-net", "*", "--allow-net", "listen/*"],
               env=base_environment(GUEST_DIR="/tmp"), timeout=60))
 
 
 @pytest.mark.parametrize("program", ["unix", "datagrams"])
 def test_local_sockets_are_no_business_of_rules(program: str) -> None:
-    judge(run(guest(program), options=["--net-allow", "127.0.0.1:1"],
+    judge(run(guest(program), options=["--allow-net", "127.0.0.1:1"],
               env=base_environment(GUEST_DIR="/tmp"), timeout=120))
 
 
@@ -169,20 +169,20 @@ def connect(address: str, port: int, *options: str, **more: object) -> Result:
 
 
 @pytest.mark.parametrize(("options", "address", "outcome"), [
-    (["--net-allow", "127.0.0.1"], "127.0.0.1", "connected"),
-    (["--net-allow", "127.0.0.1"], "127.0.0.2", "Permission denied"),
-    (["--net-allow", "127.0.0.2:PORT"], "127.0.0.2", "connected"),
-    (["--net-allow", "127.0.0.2:1"], "127.0.0.2", "Permission denied"),
-    (["--net-allow", "127.0.0.0/8"], "127.0.0.2", "connected"),
-    (["--net-allow", "udp/127.0.0.0/8"], "127.0.0.2", "Permission denied"),
-    (["--net-deny", "127.0.0.2"], "127.0.0.1", "connected"),
-    (["--net-deny", "127.0.0.2"], "127.0.0.2", "Permission denied"),
-    (["--net-allow", "*", "--net-deny", "tcp/127.0.0.2"], "127.0.0.2", "Permission denied"),
-    (["--net-deny", "udp/127.0.0.2"], "127.0.0.2", "connected"),
-    (["--net-allow", "localhost:PORT"], "localhost", "connected"),
-    (["--net-allow", "localhost:PORT"], "127.0.0.2", "Permission denied"),
-    (["--net", "host", "--net-allow", "127.0.0.1"], "127.0.0.1", "connected"),
-    (["--net-allow", "listen/*"], "127.0.0.1", "Permission denied"),
+    (["--allow-net", "127.0.0.1"], "127.0.0.1", "connected"),
+    (["--allow-net", "127.0.0.1"], "127.0.0.2", "Permission denied"),
+    (["--allow-net", "127.0.0.2:PORT"], "127.0.0.2", "connected"),
+    (["--allow-net", "127.0.0.2:1"], "127.0.0.2", "Permission denied"),
+    (["--allow-net", "127.0.0.0/8"], "127.0.0.2", "connected"),
+    (["--allow-net", "udp/127.0.0.0/8"], "127.0.0.2", "Permission denied"),
+    (["--deny-net", "127.0.0.2"], "127.0.0.1", "connected"),
+    (["--deny-net", "127.0.0.2"], "127.0.0.2", "Permission denied"),
+    (["--allow-net", "*", "--deny-net", "tcp/127.0.0.2"], "127.0.0.2", "Permission denied"),
+    (["--deny-net", "udp/127.0.0.2"], "127.0.0.2", "connected"),
+    (["--allow-net", "localhost:PORT"], "localhost", "connected"),
+    (["--allow-net", "localhost:PORT"], "127.0.0.2", "Permission denied"),
+    (["--net", "host", "--allow-net", "127.0.0.1"], "127.0.0.1", "connected"),
+    (["--allow-net", "listen/*"], "127.0.0.1", "Permission denied"),
 ])
 def test_rules(options: list[str], address: str, outcome: str, allowed: Service) -> None:
     words = [word.replace("PORT", str(allowed.port)) for word in options]
@@ -196,22 +196,22 @@ def test_six(allowed: Service) -> None:
         pytest.skip("the host has no ::1")
     for rule, outcome in (("[::1]:PORT", "connected"), ("127.0.0.0/8", "Permission denied"),
                           ("::/0", "connected"), ("0.0.0.0/0", "Permission denied")):
-        got = connect("::1", allowed.port, "--net-allow", rule.replace("PORT", str(allowed.port)))
+        got = connect("::1", allowed.port, "--allow-net", rule.replace("PORT", str(allowed.port)))
         assert got.out.strip() == outcome, f"{rule}: {got}"
 
 
 def test_what_the_user_is_told(denied: Service, work: Path) -> None:
     log = work / "audit"
-    got = connect("127.0.0.1", denied.port, "--net-allow", "127.0.0.2", "--audit", str(log))
+    got = connect("127.0.0.1", denied.port, "--allow-net", "127.0.0.2", "--audit", str(log))
     assert got.out.strip() == "Permission denied"
     what = f"connect to 127.0.0.1:{denied.port} (tcp)"
-    assert got.denials() == [f"cerebro: denied: {what} (no --net-allow rule names it); "
-                             "to allow: add a --net-allow rule"], str(got)
+    assert got.denials() == [f"cerebro: denied: {what} (no --allow-net rule names it); "
+                             "to allow: add a --allow-net rule"], str(got)
     records = [json.loads(line) for line in log.read_text().splitlines()]
     found = [record for record in records if record["event"] == "denied"]
     assert [(record["what"], record["answer"]) for record in found] == [(what, "EACCES")]
-    got = connect("127.0.0.1", denied.port, "--net-deny", "127.0.0.0/8")
-    assert got.denials() == [f"cerebro: denied: {what} (--net-deny 127.0.0.0/8); "
+    got = connect("127.0.0.1", denied.port, "--deny-net", "127.0.0.0/8")
+    assert got.denials() == [f"cerebro: denied: {what} (--deny-net 127.0.0.0/8); "
                              "to allow: take that rule away"], str(got)
 
 
@@ -225,12 +225,12 @@ for port in (0, {denied.port}):
         print("refused")
 """
     got = run("/usr/bin/python3", "-c", script,
-              options=["--net-allow", f"tcp/127.0.0.1:{denied.port}"], timeout=60).ok()
+              options=["--allow-net", f"tcp/127.0.0.1:{denied.port}"], timeout=60).ok()
     assert got.out == "refused\nrefused\n" and got.err == "", str(got)
 
 
 def test_denials_are_counted(denied: Service) -> None:
-    got = connect("127.0.0.1", denied.port, "--net-deny", "*", "--stats", "--json")
+    got = connect("127.0.0.1", denied.port, "--deny-net", "*", "--stats", "--json")
     report = json.loads(got.err.strip().splitlines()[-1])
     assert report["stats"]["denials"] >= 1, str(got)
 
@@ -269,40 +269,40 @@ def names(work: Path) -> dict[str, str]:
 
 def test_name(names: dict[str, str], allowed: Service) -> None:
     rule = f"cerebro-name.test:{allowed.port}"
-    got = run("/usr/bin/python3", "-c", HOSTS, options=["--net-allow", rule], env=names,
+    got = run("/usr/bin/python3", "-c", HOSTS, options=["--allow-net", rule], env=names,
               timeout=60).ok()
     assert got.out.startswith("127.0.0.2\tcerebro-name.test\n127.0.0.3\tcerebro-name.test\n")
     assert Path("/etc/hosts").read_text() in got.out
     assert got.out.endswith("127.0.0.2\nread only\n")
-    got = connect("cerebro-name.test", allowed.port, "--net-allow", rule, env=names)
+    got = connect("cerebro-name.test", allowed.port, "--allow-net", rule, env=names)
     assert got.out.strip() == "connected", str(got)
-    got = connect("127.0.0.1", allowed.port, "--net-allow", rule, env=names)
+    got = connect("127.0.0.1", allowed.port, "--allow-net", rule, env=names)
     assert got.out.strip() == "Permission denied", str(got)
-    got = connect("127.0.0.3", allowed.port, "--net-deny", rule, env=names)
+    got = connect("127.0.0.3", allowed.port, "--deny-net", rule, env=names)
     assert got.out.strip() == "Permission denied", str(got)
 
 
 def test_unknown_name(names: dict[str, str]) -> None:
-    got = run("/bin/true", options=["--net-allow", "nobody.test"], env=names)
+    got = run("/bin/true", options=["--allow-net", "nobody.test"], env=names)
     assert got.status == 125 and "nobody.test has no address" in got.err
 
 
 def test_nobody_to_ask(work: Path) -> None:
-    got = run("/bin/true", options=["--net-allow", "nobody.test"],
+    got = run("/bin/true", options=["--allow-net", "nobody.test"],
               env=base_environment(PATH=str(work)))
     assert got.status == 125 and "getent" in got.err
 
 
 @pytest.mark.parametrize("rule", ["", ":80", "host:", "host:0", "10.0.0.1/8", "*/8", "a b",
                                   "0.0.0.0", "x" * 500])
-@pytest.mark.parametrize("option", ["--net-allow", "--net-deny"])
+@pytest.mark.parametrize("option", ["--allow-net", "--deny-net"])
 def test_bad_rule(option: str, rule: str) -> None:
     got = run("/bin/true", options=[option, rule])
     assert got.status == 2 and "network rule" in got.err and got.out == ""
 
 
 def test_no_network_with_rules() -> None:
-    got = run("/bin/true", options=["--net", "none", "--net-allow", "*"])
+    got = run("/bin/true", options=["--net", "none", "--allow-net", "*"])
     assert got.status == 2 and "--net none" in got.err
 
 
@@ -328,7 +328,7 @@ def test_listen() -> None:
     port = free_port()
     for rules, outcome in (([f"listen/127.0.0.1:{port}", f"127.0.0.1:{port}"], "hello\n"),
                            ([f"127.0.0.1:{port}"], ""), (["listen/127.0.0.1:1"], "")):
-        options = [word for rule in rules for word in ("--net-allow", rule)]
+        options = [word for rule in rules for word in ("--allow-net", rule)]
         got = run("/usr/bin/python3", "-c", LISTEN, port, options=options, timeout=60)
         assert got.out == outcome, str(got)
         assert ("listen at" in got.err) == (outcome == "")
@@ -367,7 +367,7 @@ def web() -> Iterator[int]:
 
 def test_python_client(web: int, denied: Service) -> None:
     got = run("/usr/bin/python3", "-c", FETCH, f"http://127.0.0.1:{web}/a",
-              f"http://127.0.0.1:{denied.port}/b", options=["--net-allow", f"localhost:{web}"],
+              f"http://127.0.0.1:{denied.port}/b", options=["--allow-net", f"localhost:{web}"],
               timeout=60).ok()
     first, second = got.out.splitlines()
     assert first == "you asked for /a" and "Permission denied" in second
@@ -376,7 +376,7 @@ def test_python_client(web: int, denied: Service) -> None:
 
 def test_curl(web: int, denied: Service) -> None:
     curl = tool("curl")
-    options = ["--net-allow", f"127.0.0.1:{web}"]
+    options = ["--allow-net", f"127.0.0.1:{web}"]
     got = run(curl, "-sS", f"http://127.0.0.1:{web}/c", options=options, timeout=60).ok()
     assert got.out == "you asked for /c\n"
     got = run(curl, "-sS", f"http://127.0.0.1:{denied.port}/d", options=options, timeout=60)

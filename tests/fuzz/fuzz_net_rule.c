@@ -71,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     check_parts(&rule);
     check_match(&rule);
-    require(pk_net_rule_parse(rule.text + strlen("--net-allow "), true, &again, NULL) == 0 &&
+    require(pk_net_rule_parse(rule.text + strlen("--allow-net "), true, &again, NULL) == 0 &&
                 memcmp(&rule, &again, sizeof(rule)) == 0,
             "its text means the same");
     return 0;

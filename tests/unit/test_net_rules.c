@@ -68,7 +68,7 @@ static void test_readings(void **state)
         assert_int_equal(rule.last_port, wanted->last);
         assert_int_equal(rule.protocols, wanted->protocols);
         assert_int_equal(rule.kind, wanted->kind);
-        snprintf(text, sizeof(text), "--net-%s %s", i % 2 ? "allow" : "deny", wanted->text);
+        snprintf(text, sizeof(text), "--%s-net %s", i % 2 ? "allow" : "deny", wanted->text);
         assert_string_equal(rule.text, text);
         assert_int_equal(rule.has_address, wanted->address != NULL);
         if (wanted->address == NULL) {
@@ -196,20 +196,20 @@ static const struct question questions[] = {
     {{"+2001:db8::/33"}, TO, T, "2001:db8:7fff::", 1, 1, NULL},
     {{"+2001:db8::/33"}, TO, T, "2001:db8:8000::", 1, 0, NULL},
     /* deny wins, in any order; without an allow rule the rest is allowed */
-    {{"-10.0.0.0/8"}, TO, T, "10.0.0.1", 1, 0, "--net-deny 10.0.0.0/8"},
+    {{"-10.0.0.0/8"}, TO, T, "10.0.0.1", 1, 0, "--deny-net 10.0.0.0/8"},
     {{"-10.0.0.0/8"}, TO, T, "8.8.8.8", 1, 1, NULL},
     {{"-10.0.0.0/8"}, AT, T, "10.0.0.1", 1, 1, NULL},
-    {{"-10.0.0.0/8", "+*"}, TO, T, "10.0.0.1", 1, 0, "--net-deny 10.0.0.0/8"},
-    {{"+*", "-10.0.0.0/8"}, TO, T, "10.0.0.1", 1, 0, "--net-deny 10.0.0.0/8"},
+    {{"-10.0.0.0/8", "+*"}, TO, T, "10.0.0.1", 1, 0, "--deny-net 10.0.0.0/8"},
+    {{"+*", "-10.0.0.0/8"}, TO, T, "10.0.0.1", 1, 0, "--deny-net 10.0.0.0/8"},
     {{"+10.0.0.1", "-10.0.0.1:22"}, TO, T, "10.0.0.1", 23, 1, NULL},
-    {{"+10.0.0.1", "-10.0.0.1:22"}, TO, T, "10.0.0.1", 22, 0, "--net-deny 10.0.0.1:22"},
+    {{"+10.0.0.1", "-10.0.0.1:22"}, TO, T, "10.0.0.1", 22, 0, "--deny-net 10.0.0.1:22"},
     {{"-*:25", "+10.0.0.1", "+10.0.0.2", "-10.0.0.2"},
      TO,
      T,
      "10.0.0.2",
      1,
      0,
-     "--net-deny 10.0.0.2"},
+     "--deny-net 10.0.0.2"},
     /* a name without an address yet matches nothing */
     {{"+example.org"}, TO, T, "10.0.0.1", 1, 0, NULL},
     {{"-example.org"}, TO, T, "10.0.0.1", 1, 1, NULL},
@@ -223,7 +223,7 @@ static const struct question questions[] = {
     {{"+listen/0.0.0.0:80"}, AT, T, "0.0.0.0", 80, 1, NULL},
     {{"+listen/*"}, AT, T, "0.0.0.0", 0, 1, NULL},
     {{"+listen/*:1-65535"}, AT, T, "0.0.0.0", 0, 0, NULL},
-    {{"-listen/*"}, AT, U, "127.0.0.1", 5, 0, "--net-deny listen/*"},
+    {{"-listen/*"}, AT, U, "127.0.0.1", 5, 0, "--deny-net listen/*"},
     {{"-listen/*"}, TO, U, "127.0.0.1", 5, 1, NULL},
 };
 
