@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -236,3 +240,58 @@ def test_a_guest_drives_the_device() -> None:
         "writing the id: Operation not permitted",
         "beyond its memory: Numerical result out of range",
         "a pipe: Inappropriate ioctl for device"]
+
+
+# ---- one-host ----
+
+REACH = """if True:
+    import socket, sys
+    for address in sys.argv[1:]:
+        host, port = address.split(":")
+        try:
+            print(socket.create_connection((host, int(port)), 10).recv(9).decode())
+        except OSError as error:
+            print(type(error).__name__)
+    """
+
+
+@pytest.fixture
+def two_hosts() -> Iterator[tuple[str, str]]:
+    """Addresses of two servers that greet; the second has the same port, where it is free."""
+    with ExitStack() as stack:
+        addresses = []
+        for host in ("127.0.0.1", "127.0.0.2"):
+            server = stack.enter_context(socket.create_server((host, 0)))
+            threading.Thread(target=greet, args=[server], daemon=True).start()
+            stack.callback(server.shutdown, socket.SHUT_RDWR)
+            addresses.append(f"{host}:{server.getsockname()[1]}")
+        yield addresses[0], addresses[1]
+
+
+def greet(server: socket.socket) -> None:
+    try:
+        while True:
+            connection, _ = server.accept()
+            connection.sendall(b"welcome")
+            connection.close()
+    except OSError:
+        return  # shut down
+
+
+def test_one_host_is_reached_and_no_other(two_hosts: tuple[str, str]) -> None:
+    one, other = two_hosts
+    got = example("one-host", one, PYTHON, "-c", REACH, one, other).ok()
+    assert got.out == "welcome\nPermissionError\n" or got.out == "welcome\nConnectionRefusedError\n"
+    assert re.findall(r"^one-host: denied: connect to (\S+)", got.err, re.M) == [other]
+
+
+def test_one_host_with_any_port(two_hosts: tuple[str, str]) -> None:
+    one, other = two_hosts
+    got = example("one-host", other.partition(":")[0], PYTHON, "-c", REACH, one, other).ok()
+    assert got.out.splitlines()[1] == "welcome" and "denied: connect to " + one in got.err
+
+
+@pytest.mark.parametrize("rule", ["", "a b", "127.0.0.1:web:80"])
+def test_one_host_that_is_none(rule: str) -> None:
+    got = example("one-host", rule, "/bin/true")
+    assert got.status == 125 and "one-host: the kernel did not start" in got.err
