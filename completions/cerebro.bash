@@ -25,7 +25,7 @@ _cerebro_find_program()
             program=$((i + 1))
             return
             ;;
-        --bind | --write | --root | --overlay | --net | --allow-net | --deny-net | --cwd | --env | --allocator | --uid | --limit | --trace-to | --audit)
+        --profile | --view | --hide | --scratch | --deny | --unset | --output | --bind | --write | --root | --overlay | --net | --cwd | --env | --allocator | --uid | --limit | --trace-to | --audit | --allow-net | --deny-net)
             # "=" and ":" are words of their own.
             ((i++))
             [[ ${COMP_WORDS[i]} == "=" ]] && ((i++))
@@ -79,11 +79,28 @@ _cerebro_program()
     fi
 }
 
+# Names of profiles, shipped and the user's, and files.
+_cerebro_profiles()
+{
+    local program folder
+
+    program=$(type -P "${COMP_WORDS[0]}")
+    folder=${program%/*}/../share/cerebro/profiles
+    mapfile -t COMPREPLY < <(
+        for file in "$folder"/*.yaml "${XDG_CONFIG_HOME:-$HOME/.config}"/cerebro/profiles/*.yaml; do
+            file=${file##*/}
+            [[ $file == \* ]] || compgen -W "${file%.yaml}" -- "$cur"
+        done | sort -u
+        compgen -f -X '!*.yaml' -- "$cur"
+    )
+}
+
 _cerebro_run()
 {
-    local options="--bind --write --root --overlay --net --allow-net --deny-net --cwd --env
-        --allocator --uid --limit --no-walls --wait-all --no-vdso --test-device --trace --trace-to
-        --audit --stats --diff --json --quiet --help"
+    local options="--profile --view --hide --scratch --unset --clear-env --deny --report-only
+        --bind --write --root --overlay --net --allow-net --deny-net --cwd --env --allocator --uid
+        --limit --no-walls --wait-all --no-vdso --test-device --trace --trace-to --audit --stats
+        --diff --json --quiet --help"
     local program option
 
     _cerebro_find_program
@@ -93,6 +110,18 @@ _cerebro_run()
     fi
     _cerebro_find_option
     case $option in
+    --profile | --profile=)
+        _cerebro_profiles
+        ;;
+    --view | --view=)
+        mapfile -t COMPREPLY < <(compgen -W "host minimal" -- "$cur")
+        ;;
+    --deny | --deny=)
+        _cerebro_list "$cur" "$("${COMP_WORDS[0]}" syscalls 2>/dev/null | awk '{ print $2 }')"
+        ;;
+    --unset | --unset=)
+        mapfile -t COMPREPLY < <(compgen -e -- "$cur")
+        ;;
     --net | --net=)
         mapfile -t COMPREPLY < <(compgen -W "none host" -- "$cur")
         ;;
@@ -105,11 +134,11 @@ _cerebro_run()
     --trace=)
         _cerebro_list "$cur" "$_cerebro_families"
         ;;
-    --root | --overlay | --cwd | --root= | --overlay= | --cwd=)
+    --scratch | --scratch= | --root | --overlay | --cwd | --root= | --overlay= | --cwd=)
         mapfile -t COMPREPLY < <(compgen -d -- "$cur")
         compopt -o filenames
         ;;
-    --bind | --write | --trace-to | --audit | --bind= | --write= | --trace-to= | --audit=)
+    --hide | --hide= | --output | --output= | --bind | --write | --trace-to | --audit | --bind= | --write= | --trace-to= | --audit=)
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         compopt -o filenames
         ;;
@@ -131,6 +160,7 @@ _cerebro_run()
         ;;
     *)
         if [[ $cur == -* ]]; then
+            [[ ${COMP_WORDS[1]} == learn ]] && options="--output $options"
             mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
         else
             _cerebro_program "$COMP_CWORD"
@@ -228,17 +258,24 @@ _cerebro()
 
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "run attach detach ps doctor syscalls kapi help --help --version" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "run learn explain attach detach ps doctor syscalls kapi help --help --version" -- "$cur")
         return
     fi
     case ${COMP_WORDS[1]} in
-    run) _cerebro_run ;;
+    run | learn) _cerebro_run ;;
+    explain)
+        if [[ $cur == -* ]]; then
+            mapfile -t COMPREPLY < <(compgen -W "--json --help" -- "$cur")
+        else
+            _cerebro_profiles
+        fi
+        ;;
     attach) _cerebro_attach ;;
     detach) _cerebro_detach ;;
     syscalls) _cerebro_syscalls ;;
     kapi) _cerebro_kapi ;;
     ps | doctor) mapfile -t COMPREPLY < <(compgen -W "--json --help" -- "$cur") ;;
-    help) mapfile -t COMPREPLY < <(compgen -W "run attach detach ps doctor syscalls kapi" -- "$cur") ;;
+    help) mapfile -t COMPREPLY < <(compgen -W "run learn explain attach detach ps doctor syscalls kapi" -- "$cur") ;;
     esac
 }
 

@@ -158,6 +158,15 @@ PK_API int pk_limit(process_kernel_t *kernel, const char *name, uint64_t value);
 PK_API int pk_net_allow(process_kernel_t *kernel, const char *rule);
 PK_API int pk_net_deny(process_kernel_t *kernel, const char *rule);
 
+/* A path that the guest cannot look into; one that does not exist is no error. */
+PK_API int pk_hide(process_kernel_t *kernel, const char *path);
+
+/*
+ * What a profile says (a name, or the path of a file), see cerebro-profile(5); may be called again
+ * for another. Whatever else is set wins over it.
+ */
+PK_API int pk_set_profile(process_kernel_t *kernel, const char *name);
+
 /* Lets every call of this number fail with this errno (positive), e.g. (SYS_ptrace, EPERM). */
 PK_API int pk_deny(process_kernel_t *kernel, int syscall_nr, int errnum);
 

@@ -26,3 +26,13 @@ bool abi_is_in_vdso(int nr)
 
     return is_among(nr, there, array_length(there));
 }
+
+bool abi_may_deny(int nr)
+{
+    /* What the loader calls, ends, signal return, and the call in which threads are parked. */
+    static const int never[] = {
+        ABI_NR_mmap, ABI_NR_mprotect,   ABI_NR_close,        ABI_NR_prctl,           ABI_NR_mseal,
+        ABI_NR_exit, ABI_NR_exit_group, ABI_NR_rt_sigreturn, ABI_NR_restart_syscall, ABI_NR_pause};
+
+    return abi_syscall_by_nr(nr) && !is_among(nr, never, array_length(never));
+}

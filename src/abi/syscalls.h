@@ -287,3 +287,9 @@ bool abi_may_intercept(int nr);
  * gettimeofday, time, clock_getres, getcpu. Source: arch/x86/entry/vdso/vdso.lds.S.
  */
 bool abi_is_in_vdso(int nr);
+
+/*
+ * Whether calls of this number can be made to fail. Not those without which no program starts, ends
+ * or takes a signal, and pause, in which threads wait that the process kernel holds up.
+ */
+bool abi_may_deny(int nr);

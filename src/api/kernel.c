@@ -235,6 +235,30 @@ PK_API int pk_limit(process_kernel_t *kernel, const char *name, uint64_t value)
     return pk_set_option(kernel, "--limit", text);
 }
 
+PK_API int pk_hide(process_kernel_t *kernel, const char *path)
+{
+    cleanup_free char *cwd = NULL;
+    cleanup_strbuf struct strbuf absolute = {0};
+
+    if (path == NULL || path[0] == '\0')
+        return api_fail(EINVAL, NULL, "pk_hide() needs a path");
+    if (path[0] == '/')
+        return pk_set_option(kernel, "--hide", path);
+    cwd = getcwd(NULL, 0);
+    if (cwd == NULL)
+        return api_fail(errno, NULL, "the current directory is not known: %s", strerror(errno));
+    strbuf_addf(&absolute, "%s/%s", cwd, path);
+    return strbuf_status(&absolute) < 0 ? -ENOMEM
+                                        : pk_set_option(kernel, "--hide", strbuf_text(&absolute));
+}
+
+PK_API int pk_set_profile(process_kernel_t *kernel, const char *name)
+{
+    if (name == NULL || name[0] == '\0')
+        return api_fail(EINVAL, NULL, "pk_set_profile() needs a name");
+    return pk_set_option(kernel, "--profile", name);
+}
+
 static int set_handler(process_kernel_t *kernel, int nr, const struct api_handler *handler)
 {
     int r;

@@ -19,6 +19,8 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_run_command;
+extern const struct cli_command cli_learn_command;
+extern const struct cli_command cli_explain_command;
 extern const struct cli_command cli_ps_command;
 extern const struct cli_command cli_attach_command;
 extern const struct cli_command cli_detach_command;

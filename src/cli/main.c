@@ -13,6 +13,8 @@
 /* clang-format off */
 static const struct cli_command *const commands[] = {
     &cli_run_command,
+    &cli_learn_command,
+    &cli_explain_command,
     &cli_ps_command,
     &cli_attach_command,
     &cli_detach_command,

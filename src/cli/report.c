@@ -11,6 +11,8 @@
 #include "base/cleanup.h"
 #include "base/strbuf.h"
 #include "cli/cli.h"
+#include "cli/learn.h"
+#include "profile/record.h"
 
 #define STATS_ROWS 20
 
@@ -67,20 +69,23 @@ static void add_denial_json(struct report *report, const struct pk_denial *denia
     strbuf_add_json(out, denial->rule);
     strbuf_add_string(out, "\",\"allow\":\"");
     strbuf_add_json(out, denial->allow);
-    strbuf_addf(out, "\",\"errno\":\"%s\",\"pid\":%d}", abi_errno_name(denial->errnum),
-                denial->pid);
+    strbuf_addf(out, "\",\"errno\":\"%s\",\"pid\":%d%s}", abi_errno_name(denial->errnum),
+                denial->pid, denial->let_through ? ",\"let_through\":true" : "");
 }
 
 static void on_denial(void *user, const struct pk_denial *denial)
 {
     struct report *report = user;
 
+    if (report->options->recorder)
+        profile_recorder_denied(report->options->recorder, denial->what, denial->rule);
     if (report->options->json) {
         add_denial_json(report, denial);
         return;
     }
     if (!report->options->quiet)
-        fprintf(stderr, "cerebro: denied: %s (%s); to allow: %s\n", denial->what, denial->rule,
+        fprintf(stderr, "cerebro: %s: %s (%s); to allow: %s\n",
+                denial->let_through ? "would be denied" : "denied", denial->what, denial->rule,
                 denial->allow);
 }
 
@@ -315,6 +320,8 @@ static void on_report(void *user, struct pk_kernel *kernel, const struct launch_
     struct report *report = user;
     uint64_t lost = report->audit.fd >= 0 ? audit_finish(&report->audit) : 0;
 
+    if (report->options->recorder)
+        learn_write(report->options);
     if (lost)
         fprintf(stderr, "cerebro: the audit log is incomplete: %" PRIu64 " records lost%s%s\n",
                 lost, report->audit.error ? ": " : "",
@@ -342,6 +349,8 @@ void report_hooks(struct report *report, struct launch_hooks *ret_hooks)
                  .audit = report->audit.fd >= 0 ? on_audit : NULL,
                  .user = report},
         .report = on_report,
+        .observer =
+            report->options->recorder ? profile_recorder_observer(report->options->recorder) : NULL,
         .user = report,
     };
 }

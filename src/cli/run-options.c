@@ -20,10 +20,16 @@ const char run_help[] =
     "Runs PROGRAM under a process kernel of its own. It sees the host's files, but what it writes\n"
     "goes to a throw-away layer in memory; it has its own /tmp, /proc, /sys and /dev and no network.\n"
     "\n"
+    "  --profile NAME|FILE     what a profile says, see cerebro-profile(5); may be repeated;\n"
+    "                          the options here are added, and win\n"
+    "\n"
     "What it sees\n"
+    "  --view host|minimal     the host's files (default), or only what is named by the binds\n"
     "  --bind SRC[:DST][:ro]   show a host directory or file at DST (default: the same path);\n"
     "                          writes reach the host unless :ro\n"
     "  --write PATH            the same as --bind PATH:PATH\n"
+    "  --hide PATH             it is there, and nobody can look into it; may be repeated\n"
+    "  --scratch DIR           an empty directory in memory at DIR\n"
     "  --root DIR              DIR instead of the host's /\n"
     "  --overlay DIR           keep what is written in DIR instead of memory\n"
     "  --net none|host         no network (default), or the host's\n"
@@ -33,6 +39,7 @@ const char run_help[] =
     "  --deny-net RULE         not what such rules name, whatever is allowed\n"
     "  --cwd DIR               start in DIR\n"
     "  --env NAME=VALUE        set an environment variable; may be repeated\n"
+    "  --unset NAME            take a variable out; --clear-env takes all out\n"
     "  --allocator LIB         a shared library whose malloc the program uses, as a path or a name\n"
     "                          (libmimalloc.so.2); not for statically linked programs\n"
     "\n"
@@ -40,6 +47,8 @@ const char run_help[] =
     "  --uid N[:GID]           the ids it believes to have; 0 is a root that can harm nothing\n"
     "  --limit LIST            memory=SIZE, pids=N, files=N, cpu=SECONDS, fsize=SIZE, with commas;\n"
     "                          SIZE takes K, M, G\n"
+    "  --deny CALL[=ERRNO],... these system calls fail, with EPERM where no error is named\n"
+    "  --report-only           tell what would be denied, and let it through\n"
     "  --no-walls              leave out the additional walls (namespaces, Landlock)\n"
     "  --wait-all              go on until background processes have ended too\n"
     "  --no-vdso               no vDSO: every look at the clock is a system call\n"
@@ -86,6 +95,15 @@ enum {
     OPT_NO_VDSO,
     OPT_CHANNEL,
     OPT_INTERCEPT,
+    OPT_PROFILE,
+    OPT_VIEW,
+    OPT_HIDE,
+    OPT_SCRATCH,
+    OPT_DENY,
+    OPT_REPORT_ONLY,
+    OPT_UNSET,
+    OPT_CLEAR_ENV,
+    OPT_OUTPUT,
 };
 
 static const struct option long_options[] = {
@@ -113,20 +131,43 @@ static const struct option long_options[] = {
     {"without", required_argument, NULL, OPT_WITHOUT},
     {"test-device", no_argument, NULL, OPT_TEST_DEVICE},
     {"no-vdso", no_argument, NULL, OPT_NO_VDSO},
+    {"profile", required_argument, NULL, OPT_PROFILE},
+    {"view", required_argument, NULL, OPT_VIEW},
+    {"hide", required_argument, NULL, OPT_HIDE},
+    {"scratch", required_argument, NULL, OPT_SCRATCH},
+    {"deny", required_argument, NULL, OPT_DENY},
+    {"report-only", no_argument, NULL, OPT_REPORT_ONLY},
+    {"unset", required_argument, NULL, OPT_UNSET},
+    {"clear-env", no_argument, NULL, OPT_CLEAR_ENV},
+    {"output", required_argument, NULL, OPT_OUTPUT},
     /* For the C library (include/cerebro/process_kernel.h), not for people. */
     {"channel", required_argument, NULL, OPT_CHANNEL},
     {"intercept", required_argument, NULL, OPT_INTERCEPT},
     {NULL, 0, NULL, 0},
 };
 
+bool run_add_bind(struct run_options *options, const struct launch_bind *bind)
+{
+    if (options->launch.bind_count == RUN_BINDS_MAX)
+        return false;
+    options->binds[options->launch.bind_count++] = *bind;
+    return true;
+}
+
+bool run_add_hidden(struct run_options *options, const char *path)
+{
+    if (options->launch.hidden_count == RUN_HIDDEN_MAX)
+        return false;
+    options->hidden[options->launch.hidden_count++] = path;
+    return true;
+}
+
 static int add_bind(struct run_options *options, char *text, bool plain)
 {
-    struct launch_bind *bind = &options->binds[options->launch.bind_count];
+    struct launch_bind parsed = {.source = text};
+    struct launch_bind *bind = &parsed;
     char *colon;
 
-    if (options->launch.bind_count == RUN_BINDS_MAX)
-        return cli_usage("run", "more than %d binds", RUN_BINDS_MAX);
-    *bind = (struct launch_bind){.source = text};
     colon = plain ? NULL : strchr(text, ':');
     while (colon) {
         *colon++ = '\0';
@@ -139,7 +180,60 @@ static int add_bind(struct run_options *options, char *text, bool plain)
         bind->target = colon;
         colon = strchr(colon, ':');
     }
-    options->launch.bind_count++;
+    return run_add_bind(options, bind) ? 0 : cli_usage("run", "more than %d binds", RUN_BINDS_MAX);
+}
+
+static int add_scratch(struct run_options *options, const char *text)
+{
+    struct launch_bind bind = {.kind = LAUNCH_SCRATCH, .target = text};
+
+    if (text[0] != '/')
+        return cli_usage("run", "--scratch takes an absolute path, not '%s'", text);
+    return run_add_bind(options, &bind) ? 0 : cli_usage("run", "more than %d binds", RUN_BINDS_MAX);
+}
+
+static int add_hidden(struct run_options *options, const char *text)
+{
+    if (text[0] != '/')
+        return cli_usage("run", "--hide takes an absolute path, not '%s'", text);
+    return run_add_hidden(options, text)
+               ? 0
+               : cli_usage("run", "more than %d hidden paths", RUN_HIDDEN_MAX);
+}
+
+static int set_view(struct run_options *options, const char *text)
+{
+    if (strcmp(text, "host") == 0)
+        options->launch.view = LAUNCH_VIEW_HOST;
+    else if (strcmp(text, "minimal") == 0)
+        options->launch.view = LAUNCH_VIEW_MINIMAL;
+    else
+        return cli_usage("run", "--view takes host or minimal, not '%s'", text);
+    return 0;
+}
+
+static int set_denied(struct launch_options *launch, char *text)
+{
+    char *save = NULL;
+
+    for (char *item = strtok_r(text, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
+        char *equals = strchr(item, '=');
+        const struct abi_syscall *call;
+        int errnum = EPERM;
+
+        if (equals) {
+            *equals = '\0';
+            errnum = abi_errno_by_name(equals + 1);
+        }
+        call = abi_syscall_by_name(item);
+        if (call == NULL)
+            return cli_usage("run", "--deny: there is no system call '%s'", item);
+        if (!abi_may_deny(call->nr))
+            return cli_usage("run", "--deny: no program could start, end or wait without %s", item);
+        if (errnum <= 0 || errnum > 511)
+            return cli_usage("run", "--deny: there is no error '%s'", equals + 1);
+        launch->denied[call->nr] = (uint16_t)errnum;
+    }
     return 0;
 }
 
@@ -164,16 +258,21 @@ static int add_net_rule(struct run_options *options, const char *text, bool allo
         return cli_usage("run", "%s", error.sentence);
     if (pk_net_rules_add(&options->launch.net_rules, &rule) < 0)
         return cli_usage("run", "more than %d network rules", PK_NET_RULES_MAX);
+    options->rule_given = true;
     return 0;
 }
 
-/* Rules are for the host's network, and ask for it. */
+/* Rules are for the host's network, and ask for it; a profile's give way to --net none. */
 static int settle_net(struct run_options *options)
 {
     if (!pk_net_rules_exist(&options->launch.net_rules))
         return 0;
-    if (options->net_given && options->launch.net == PK_NET_NONE)
-        return cli_usage("run", "--net none leaves nothing to --allow-net and --deny-net");
+    if (options->net_given && options->launch.net == PK_NET_NONE) {
+        if (options->rule_given)
+            return cli_usage("run", "--net none leaves nothing to --allow-net and --deny-net");
+        pk_net_rules_free(&options->launch.net_rules);
+        return 0;
+    }
     options->launch.net = PK_NET_HOST;
     return 0;
 }
@@ -303,24 +402,44 @@ static int copy_environment(struct run_options *options)
     return 0;
 }
 
-static int set_environment(struct run_options *options, char *text)
+int run_set_variable(struct run_options *options, char *text)
 {
-    char *equals = strchr(text, '=');
-    size_t length;
+    size_t length = strcspn(text, "=") + 1;
 
-    if (equals == NULL || equals == text)
-        return cli_usage("run", "--env takes NAME=VALUE, not '%s'", text);
-    length = (size_t)(equals - text) + 1;
     for (size_t i = 0; i < options->environment_count; i++)
         if (strncmp(options->environment[i], text, length) == 0) {
             options->environment[i] = text;
             return 0;
         }
     if (reserve_environment(options, 1) < 0)
-        return cli_usage("run", "no memory for the environment");
+        return -ENOMEM;
     options->environment[options->environment_count++] = text;
     options->environment[options->environment_count] = NULL;
     return 0;
+}
+
+void run_unset_variable(struct run_options *options, const char *name)
+{
+    size_t length = strlen(name), kept = 0;
+
+    for (size_t i = 0; i < options->environment_count; i++) {
+        char *text = options->environment[i];
+
+        if (strncmp(text, name, length) != 0 || text[length] != '=')
+            options->environment[kept++] = text;
+    }
+    options->environment_count = kept;
+    options->environment[kept] = NULL;
+}
+
+static int set_environment(struct run_options *options, char *text)
+{
+    const char *equals = strchr(text, '=');
+
+    if (equals == NULL || equals == text)
+        return cli_usage("run", "--env takes NAME=VALUE, not '%s'", text);
+    return run_set_variable(options, text) < 0 ? cli_usage("run", "no memory for the environment")
+                                               : 0;
 }
 
 static int set_option(struct run_options *options, int option, char *value)
@@ -395,20 +514,57 @@ static int set_option(struct run_options *options, int option, char *value)
         return set_channel(launch, value);
     case OPT_INTERCEPT:
         return set_intercepted(launch, value);
+    case OPT_PROFILE:
+        return 0; /* dealt with before all others */
+    case OPT_VIEW:
+        return set_view(options, value);
+    case OPT_HIDE:
+        return add_hidden(options, value);
+    case OPT_SCRATCH:
+        return add_scratch(options, value);
+    case OPT_DENY:
+        return set_denied(launch, value);
+    case OPT_REPORT_ONLY:
+        launch->report_only = true;
+        return 0;
+    case OPT_UNSET:
+        run_unset_variable(options, value);
+        return 0;
+    case OPT_CLEAR_ENV:
+        options->environment_count = 0;
+        options->environment[0] = NULL;
+        return 0;
+    case OPT_OUTPUT:
+        options->output = value;
+        return options->learns ? 0 : cli_usage("run", "there is no option '--output'");
     default:
         return CLI_USAGE_ERROR;
     }
 }
 
-int run_options_parse(int argc, char **argv, struct run_options *ret_options)
+/* The profiles are the lower layer, wherever they stand on the command line. */
+static int find_profiles(int argc, char **argv, struct run_options *options)
 {
-    struct run_options *options = ret_options;
     int option;
 
-    *options = (struct run_options){0};
-    if (copy_environment(options) < 0)
-        return cli_usage("run", "no memory for the environment");
     opterr = 0;
+    optind = 0;
+    while ((option = getopt_long(argc, argv, "+:", long_options, NULL)) != -1) {
+        if (option != OPT_PROFILE)
+            continue; /* what is wrong is told later */
+        if (options->profile_count == RUN_PROFILES_MAX)
+            return cli_usage("run", "more than %d profiles", RUN_PROFILES_MAX);
+        options->profiles[options->profile_count++] = optarg;
+    }
+    return options->profile_count ? run_profiles_apply(options) : 0;
+}
+
+static int parse_options(int argc, char **argv, struct run_options *options)
+{
+    int option;
+
+    opterr = 0;
+    optind = 0;
     /* "+": the first word that is no option is the program, all after it is the program's. */
     while ((option = getopt_long(argc, argv, "+:", long_options, NULL)) != -1) {
         int r;
@@ -423,11 +579,39 @@ int run_options_parse(int argc, char **argv, struct run_options *ret_options)
     }
     if (optind >= argc)
         return cli_usage("run", "name the program to run");
-    if (settle_net(options))
-        return CLI_USAGE_ERROR;
+    return 0;
+}
+
+/* What does not go together. */
+static int check_options(const struct run_options *options)
+{
+    const struct launch_options *launch = &options->launch;
+
+    if (launch->view == LAUNCH_VIEW_MINIMAL && (launch->root || launch->overlay))
+        return cli_usage("run", "a minimal view has no --root and no --overlay");
+    return 0;
+}
+
+int run_options_parse(int argc, char **argv, struct run_options *ret_options)
+{
+    struct run_options *options = ret_options;
+    int r;
+
+    if (copy_environment(options) < 0)
+        return cli_usage("run", "no memory for the environment");
+    options->launch.binds = options->binds;
+    options->launch.hidden = options->hidden;
+    r = find_profiles(argc, argv, options);
+    if (r == 0)
+        r = parse_options(argc, argv, options);
+    if (r == 0)
+        r = check_options(options);
+    if (r == 0)
+        r = settle_net(options);
+    if (r)
+        return r;
     options->launch.argv = argv + optind;
     options->launch.envp = options->environment;
-    options->launch.binds = options->binds;
     return 0;
 }
 
@@ -435,4 +619,5 @@ void run_options_free(struct run_options *options)
 {
     free(options->environment);
     pk_net_rules_free(&options->launch.net_rules);
+    profile_free(&options->profile);
 }

@@ -2,25 +2,71 @@
 #pragma once
 
 #include "launch/launch.h"
+#include "profile/profile.h"
 
-#define RUN_BINDS_MAX 64
+#define RUN_BINDS_MAX    1024
+#define RUN_HIDDEN_MAX   512
+#define RUN_PROFILES_MAX 8
+
+struct profile_recorder;
 
 struct run_options {
     struct launch_options launch;
     struct launch_bind binds[RUN_BINDS_MAX];
+    const char *hidden[RUN_HIDDEN_MAX];
+    struct profile profile; /* the sum of those that were named; what it says comes first */
+    const char *profiles[RUN_PROFILES_MAX]; /* their names */
+    unsigned profile_count;
     char **environment; /* owned; what launch.envp points to */
     size_t environment_count;
+    bool rule_given; /* by --allow-net or --deny-net, not only by a profile */
     bool net_given; /* by --net; network rules mean the host's otherwise */
     bool diff;
     bool json;
     bool quiet;
-    const char *trace_file; /* NULL: stderr */
-    const char *audit;      /* path or "fd:N"; NULL: no audit log */
+    const char *trace_file;            /* NULL: stderr */
+    const char *audit;                 /* path or "fd:N"; NULL: no audit log */
+    bool learns;                       /* `cerebro learn`: --output is known */
+    const char *output;                /* of it */
+    struct profile_recorder *recorder; /* NULL: nobody records; not owned */
+    int learned_fd; /* with a recorder: where the supervisor writes the profile */
 };
 
 extern const char run_help[];
 
-/* Parses the command line. Returns 0, or the exit status after printing what is wrong. */
+/*
+ * Parses the command line of `run`, or of `learn`. Returns 0, or the exit status after printing
+ * what is wrong. `*ret_options` is zeroed by the caller, but for `learns`.
+ */
 int run_options_parse(int argc, char **argv, struct run_options *ret_options);
 
 void run_options_free(struct run_options *options);
+
+/* Runs the program; returns the exit status. */
+int run_program(const struct run_options *options, struct launch_result *ret_result);
+
+/* ---- run-profile.c ---- */
+
+/* Where profiles are on this machine, and the variables of paths. */
+struct run_places {
+    struct profile_places places;
+    char shipped[4096], user[4096], cwd[4096];
+};
+
+void run_places_find(struct run_places *ret_places);
+
+/*
+ * Loads the profiles and applies what they say to the options, before those of the command line
+ * are. Returns 0, or the exit status after printing what is wrong.
+ */
+int run_profiles_apply(struct run_options *options);
+
+/* ---- setting, for both ---- */
+
+/* Adds one piece of the view or hidden path; false when there are too many. */
+bool run_add_bind(struct run_options *options, const struct launch_bind *bind);
+bool run_add_hidden(struct run_options *options, const char *path);
+
+/* Sets a variable; `text` ("NAME=VALUE") is borrowed. Returns 0 or -ENOMEM. */
+int run_set_variable(struct run_options *options, char *text);
+void run_unset_variable(struct run_options *options, const char *name);

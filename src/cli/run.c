@@ -1,5 +1,6 @@
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -43,7 +44,7 @@ static void tell_channel(int channel, int exit_status, const struct base_error *
     channel_send(channel, &message, sizeof(message.failed), -1);
 }
 
-static int run_program(const struct run_options *options, struct launch_result *ret_result)
+int run_program(const struct run_options *options, struct launch_result *ret_result)
 {
     struct launch_result result = {.exit_status = LAUNCH_EXIT_FAILED};
     struct base_error error = {0};
@@ -99,13 +100,18 @@ static void die_of(int number)
 static int run(int argc, char **argv)
 {
     struct launch_result result = {0};
-    struct run_options options;
-    int r = run_options_parse(argc, argv, &options);
-    bool json = options.json;
+    struct run_options *options = calloc(1, sizeof(*options));
+    bool json;
+    int r;
 
+    if (options == NULL)
+        return cli_usage("run", "no memory");
+    r = run_options_parse(argc, argv, options);
+    json = options->json;
     if (r == 0)
-        r = run_program(&options, &result);
-    run_options_free(&options);
+        r = run_program(options, &result);
+    run_options_free(options);
+    free(options);
     if (result.ran && WIFSIGNALED(result.wait_status) && !json)
         die_of(WTERMSIG(result.wait_status));
     return r;

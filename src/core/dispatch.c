@@ -66,14 +66,32 @@ static bool identify(struct pk_request *request, pid_t tid)
     return true;
 }
 
+/* A call that the user has denied. Returns false when it is let through all the same. */
+static bool deny_call(struct pk_request *request, int errnum, struct pk_answer *ret_answer)
+{
+    static const char rule[] = "this system call is denied";
+    static const char allow[] = "take it from --deny or from the profile";
+    const char *name = request->call ? request->call->name : "unknown";
+
+    if (request->kernel->config.report_only) {
+        pk_report(request->kernel, request, -errnum, rule, allow, "system call %s", name);
+        return false;
+    }
+    *ret_answer = pk_denied(request, -errnum, rule, allow, "system call %s", name);
+    return true;
+}
+
 static struct pk_answer serve(struct pk_request *request)
 {
     struct pk_kernel *kernel = request->kernel;
     bool intercepted = pk_is_intercepted(&kernel->config, request->nr);
+    int denied = pk_denied_errno(&kernel->config, request->nr);
     pk_handler handler = NULL;
     struct pk_answer answer;
 
-    if (intercepted && kernel->interceptor && !request->resumed)
+    if (denied && deny_call(request, denied, &answer))
+        return answer;
+    if (intercepted && !denied && kernel->interceptor && !request->resumed)
         return kernel->interceptor(request);
     if (intercepted && request->port->unserved && request->port->unserved(request, &answer))
         return answer;
@@ -95,7 +113,9 @@ struct pk_answer pk_dispatch(struct pk_request *request, pid_t tid)
         return pk_error(request->task ? -EPERM : -ESRCH);
     kernel->current_context = request->context;
     kernel->current_task = request->task;
+    kernel->current_request = request;
     answer = serve(request);
+    kernel->current_request = NULL;
     if (kernel->config.trace)
         pk_trace_call(request);
     return answer;
@@ -160,14 +180,24 @@ static bool is_new_denial(struct pk_kernel *kernel, const char *what)
     return true;
 }
 
+/* Counts and records a denial, real or only reported. */
+static void tell(struct pk_kernel *kernel, struct pk_request *request, struct pk_denial *denial)
+{
+    denial->pid = request && request->task ? request->task->process->pid : kernel->root_pid;
+    kernel->stats.denials++;
+    pk_audit(kernel, request,
+             &(struct pk_audit_record){.event = denial->let_through ? "reported" : "denied",
+                                       .what = denial->what,
+                                       .rule = denial->rule,
+                                       .answer = -denial->errnum});
+    if (kernel->sink.denial && is_new_denial(kernel, denial->what))
+        kernel->sink.denial(kernel->sink.user, denial);
+}
+
 struct pk_answer pk_denied(struct pk_request *request, int negative_errno, const char *rule,
                            const char *allow, const char *what_format, ...)
 {
-    struct pk_kernel *kernel = request->kernel;
-    struct pk_denial denial = {.pid = request->task ? request->task->process->pid : 0,
-                               .rule = rule,
-                               .allow = allow,
-                               .errnum = -negative_errno};
+    struct pk_denial denial = {.rule = rule, .allow = allow, .errnum = -negative_errno};
     cleanup_strbuf struct strbuf what = {0};
     va_list args;
 
@@ -175,12 +205,22 @@ struct pk_answer pk_denied(struct pk_request *request, int negative_errno, const
     strbuf_addv(&what, what_format, args);
     va_end(args);
     denial.what = strbuf_text(&what);
-    kernel->stats.denials++;
-    pk_audit(kernel, request,
-             &(struct pk_audit_record){
-                 .event = "denied", .what = denial.what, .rule = rule, .answer = negative_errno});
-    if (kernel->sink.denial && is_new_denial(kernel, denial.what))
-        kernel->sink.denial(kernel->sink.user, &denial);
+    tell(request->kernel, request, &denial);
     pk_note(request, "denied: %s", rule);
     return pk_error(negative_errno);
+}
+
+void pk_report(struct pk_kernel *kernel, struct pk_request *request, int negative_errno,
+               const char *rule, const char *allow, const char *what_format, ...)
+{
+    struct pk_denial denial = {
+        .rule = rule, .allow = allow, .errnum = -negative_errno, .let_through = true};
+    cleanup_strbuf struct strbuf what = {0};
+    va_list args;
+
+    va_start(args, what_format);
+    strbuf_addv(&what, what_format, args);
+    va_end(args);
+    denial.what = strbuf_text(&what);
+    tell(kernel, request, &denial);
 }

@@ -53,8 +53,14 @@ struct pk_config {
     bool unix_isolated;      /* no host AF_UNIX name can be reached natively (namespaces) */
     bool test_device;        /* /dev/cerebro-test exists */
     bool no_vdso;            /* programs ask for the time with a call that can be seen */
-    /* Numbers that come to the interceptor first; abi_may_intercept() holds for each. */
+    /*
+     * Numbers that come here whatever the table says, for the interceptor or to be denied;
+     * abi_may_intercept() or abi_may_deny() holds for each.
+     */
     uint64_t intercepted[PK_NR_LIMIT / 64];
+    uint16_t denied[PK_NR_LIMIT]; /* positive errno with which a call fails; 0: it does not */
+    bool report_only;             /* `denied` and `report_net` are told and let through */
+    bool report_net;              /* what needs the network is told, and let through */
 };
 
 /* A denied action, for the audit record and the line that the user sees. */
@@ -64,11 +70,13 @@ struct pk_denial {
     const char *rule;  /* "network is off (--net none is the default)" */
     const char *allow; /* "run with --net host" */
     int errnum;        /* positive */
+    bool let_through;  /* only reported: a profile that is tried out would deny it */
 };
 
 /*
  * Something that whoever answers for the machine wants to read later: "start", "exec",
- * "exec-failed", "denied", "unknown-call", "end". Borrowed strings, never NULL in a sink.
+ * "exec-failed", "denied", "reported", "unknown-call", "end". Borrowed strings, never NULL in a
+ * sink.
  */
 struct pk_audit_record {
     const char *event;
@@ -86,6 +94,26 @@ struct pk_sink {
     void (*trace)(void *user, const char *line);
     void (*denial)(void *user, const struct pk_denial *denial);
     void (*audit)(void *user, const struct pk_audit_record *record);
+    void *user;
+};
+
+/* What a guest did with a path, for an observer. */
+enum pk_seen {
+    PK_SEEN_LOOK,  /* asked for attributes, searched, executed */
+    PK_SEEN_READ,  /* opened for reading; of a directory: to list it */
+    PK_SEEN_WRITE, /* opened for writing or changed; of a directory: a name in it, too */
+    PK_SEEN_LINK,  /* a symbolic link on the way; the path goes on behind it as it was named */
+};
+
+/*
+ * Somebody who is told of every name that led to an object, and of every address of a socket.
+ * Called on the kernel thread, before the object is used; must not block. Any may be NULL.
+ */
+struct pk_observer {
+    /* `path` is an absolute guest path, canonical but for PK_SEEN_LINK. */
+    void (*path)(void *user, const char *path, enum pk_seen how);
+    /* `verb` is "connect to", "listen at" or "send to"; `address` as in denials. */
+    void (*network)(void *user, const char *verb, const char *address);
     void *user;
 };
 
@@ -134,6 +162,8 @@ struct pk_kernel {
     pk_handler handlers[PK_NR_LIMIT];
     pk_handler interceptor; /* sees the calls of config.intercepted first; NULL: nobody does */
     void *interceptor_user;
+    const struct pk_observer *observer; /* borrowed; NULL: nobody is told */
+    struct pk_request *current_request; /* the one that is being served; NULL: none */
     struct pk_stats stats;
     struct map tasks;     /* tid -> struct pk_task */
     struct map processes; /* pid -> struct pk_process */
@@ -171,6 +201,19 @@ void pk_kernel_free(struct pk_kernel *kernel);
 /* Sets the handler of a number (0..PK_NR_LIMIT-1), replacing an older one. */
 void pk_kernel_set_handler(struct pk_kernel *kernel, int nr, pk_handler handler);
 
+/* Tells the observer of a path. */
+static inline void pk_saw(const struct pk_kernel *kernel, const char *path, enum pk_seen how)
+{
+    if (kernel->observer && kernel->observer->path)
+        kernel->observer->path(kernel->observer->user, path, how);
+}
+
+/* The errno with which calls of this number fail; 0: they do not. */
+static inline int pk_denied_errno(const struct pk_config *config, int nr)
+{
+    return nr >= 0 && nr < PK_NR_LIMIT ? config->denied[nr] : 0;
+}
+
 /* Whether the interceptor sees calls of this number first. */
 static inline bool pk_is_intercepted(const struct pk_config *config, int nr)
 {
@@ -204,6 +247,14 @@ void pk_trace_result(struct pk_request *request, const struct pk_answer *answer,
 struct pk_answer pk_denied(struct pk_request *request, int negative_errno, const char *rule,
                            const char *allow, const char *what_format, ...)
     __attribute__((format(printf, 5, 6)));
+
+/*
+ * Tells of an action that a profile under trial would have refused with this errno, as pk_denied()
+ * does, and lets it go on. `request` may be NULL.
+ */
+void pk_report(struct pk_kernel *kernel, struct pk_request *request, int negative_errno,
+               const char *rule, const char *allow, const char *what_format, ...)
+    __attribute__((format(printf, 6, 7)));
 
 /*
  * Passes a record to the audit sink. Fills in what the caller leaves empty: the time, and from the

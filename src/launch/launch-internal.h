@@ -35,6 +35,42 @@ int net_names_resolve(const struct pk_net_rules *rules, struct pk_net_rules *ret
 /* Appends lines for /etc/hosts: the names that may be turned to, but for localhost. */
 void net_names_hosts(const struct pk_net_rules *rules, struct strbuf *text);
 
+/*
+ * The parts of it. mkdir -p inside the view, and the mount point that an object of this type needs:
+ * a directory or an empty file.
+ */
+int view_make_directories(struct vfs *vfs, const char *path);
+int view_make_mount_point(struct vfs *vfs, const char *path, mode_t type);
+
+/* Opens a part of the host to the guest; `source` is canonical. Returns 0 or a negative errno. */
+int view_mount_host(struct vfs *vfs, const char *source, const char *target, bool read_only);
+
+/* The canonical path of a name of the view. Returns 0 or what the walk says. */
+int view_canonical(struct vfs *vfs, const char *path, struct vfs_place **ret_place);
+
+/* The root of a minimal view, and its end: nothing can be made in it any more. */
+int view_minimal_root(struct vfs *vfs, struct base_error *error);
+int view_minimal_seal(struct vfs *vfs, struct base_error *error);
+
+/*
+ * Shows a path of the host under its own name: symbolic links on the way are made, what they lead
+ * to is bound. Returns 0 or a negative errno.
+ */
+int view_show_path(struct vfs *vfs, const char *path, bool read_only);
+
+/* Covers what the user has hidden, under every name that a bind gives it. */
+int view_hide(struct vfs *vfs, const struct launch_options *options, struct base_error *error);
+
+struct report_only;
+
+/*
+ * Tells of what the options would have refused, for a run in which they do not. Called when the
+ * view is complete; the observer of the kernel is set. Freed after the guest is gone.
+ */
+int report_only_start(struct pk_kernel *kernel, struct vfs *vfs,
+                      const struct launch_options *options, struct report_only **ret_report);
+void report_only_free(struct report_only *report); /* NULL is allowed */
+
 /* The guest path in which the program starts; at most PATH_MAX with the terminator. */
 int view_cwd(const struct launch_options *options, char *path, size_t size);
 

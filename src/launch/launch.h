@@ -26,18 +26,40 @@
 #define LAUNCH_EXIT_NOT_RUN   126 /* found, but cannot be run here */
 #define LAUNCH_EXIT_NOT_FOUND 127
 
-/* A piece of the host made visible. */
+enum launch_bind_kind {
+    LAUNCH_BIND,      /* a piece of the host made visible */
+    LAUNCH_SCRATCH,   /* an empty directory in memory, writable, in place of what is there */
+    LAUNCH_DIRECTORY, /* an empty directory, in a minimal view only; what is there is left alone */
+};
+
+/* A piece of the view. */
 struct launch_bind {
-    const char *source; /* host path */
+    enum launch_bind_kind kind;
+    const char *source; /* host path; NULL but for LAUNCH_BIND */
     const char *target; /* guest path; NULL: the same as the absolute source */
     bool read_only;
+    bool optional; /* a source that does not exist is left out */
+};
+
+enum launch_view {
+    LAUNCH_VIEW_HOST,    /* the host's files beneath a throw-away layer */
+    LAUNCH_VIEW_MINIMAL, /* nothing but the binds, /tmp, /proc, /sys and /dev; read-only */
 };
 
 struct launch_options {
     const char *root;    /* host directory that becomes "/"; NULL: the host's "/" */
     const char *overlay; /* host directory that keeps what is written; NULL: memory */
-    const struct launch_bind *binds;
+    enum launch_view view;
+    const struct launch_bind *binds; /* in this order: later ones cover earlier ones */
     unsigned bind_count;
+    const char *const *hidden; /* paths that cannot be entered; a missing one is no error */
+    unsigned hidden_count;
+    uint16_t denied[PK_NR_LIMIT]; /* see struct pk_config; abi_may_deny() holds for each */
+    /*
+     * What view, binds, hidden paths, denied calls and net would refuse is told and let through.
+     * Limits hold all the same.
+     */
+    bool report_only;
     enum pk_net_mode net;
     struct pk_net_rules net_rules; /* as parsed, with PK_NET_HOST; owned by the caller */
     bool has_uid;                  /* `uid` and `gid` were asked for */
@@ -113,7 +135,8 @@ typedef void (*launch_report)(void *user, struct pk_kernel *kernel,
 
 struct launch_hooks {
     struct pk_sink sink;
-    launch_report report; /* may be NULL */
+    launch_report report;               /* may be NULL */
+    const struct pk_observer *observer; /* NULL: nobody; not with report_only */
     void *user;
 };
 
@@ -145,3 +168,6 @@ int launch_supervise(const struct launch_options *options, const struct launch_h
 
 /* Where the loader lies on the host: beside this program, or where it was installed. */
 int launch_loader_path(char *path, size_t size, struct base_error *error);
+
+/* Where the shipped profiles lie, likewise; `size` is PATH_MAX. -ENOENT: there are none. */
+int launch_profiles_path(char *path, size_t size);

@@ -1,5 +1,6 @@
 /*
- * Where the loader is: beside the program in a build tree, else where it was installed.
+ * Where the loader and the shipped profiles are: beside the program in a build tree, else where
+ * they were installed.
  */
 #include <errno.h>
 #include <limits.h>
@@ -9,7 +10,7 @@
 #include <unistd.h>
 
 #include "launch/launch-internal.h"
-#include "launch/paths.gen.h" /* LOADER_IN_BUILD, LOADER_INSTALLED */
+#include "launch/paths.gen.h" /* LOADER_*, PROFILES_* */
 
 static bool fits(int length, size_t size)
 {
@@ -44,4 +45,16 @@ int launch_loader_path(char *path, size_t size, struct base_error *error)
     if (realpath(found, path) == NULL || strlen(path) >= size)
         return base_fail(error, errno, NULL, "cannot use the loader %s", found);
     return 0;
+}
+
+int launch_profiles_path(char *path, size_t size)
+{
+    char found[PATH_MAX];
+
+    if (!beside_program(PROFILES_IN_BUILD, found, sizeof(found)) &&
+        !beside_program(PROFILES_INSTALLED, found, sizeof(found)))
+        return -ENOENT;
+    if (size < PATH_MAX)
+        return -ENAMETOOLONG;
+    return realpath(found, path) == NULL ? -errno : 0;
 }

@@ -32,8 +32,9 @@ struct run {
     struct vfs *vfs;
     struct launch_layers layers;
     struct trap *trap;
-    struct control_server *control; /* NULL: nobody can ask */
-    struct remote *remote;          /* NULL: no program has made this kernel */
+    struct control_server *control;  /* NULL: nobody can ask */
+    struct report_only *report_only; /* NULL: what is refused is refused */
+    struct remote *remote;           /* NULL: no program has made this kernel */
     struct limits_holder limits;
     struct allocator allocator;
     char loader[PATH_MAX];
@@ -66,14 +67,28 @@ static void set_identity(struct pk_config *config, const struct launch_options *
     config->virtual_identity = is_root || (options->has_uid && options->uid != getuid());
 }
 
-/* A call that the program answers itself would never come to those who intercept it. */
+/* A call that the program answers itself would never come to those who intercept or deny it. */
 static bool needs_no_vdso(const struct launch_options *options)
 {
     bool needed = options->no_vdso;
 
     for (int nr = 0; nr < PK_NR_LIMIT; nr++)
-        needed |= abi_is_in_vdso(nr) && options->intercepted[nr / 64] >> nr % 64 & 1;
+        needed |= abi_is_in_vdso(nr) &&
+                  (options->intercepted[nr / 64] >> nr % 64 & 1 || options->denied[nr]);
     return needed;
+}
+
+/* What is denied has to come here; on trial, the network too. */
+static void set_denied(struct pk_config *config, const struct launch_options *options)
+{
+    memcpy(config->denied, options->denied, sizeof(config->denied));
+    for (unsigned nr = 0; nr < PK_NR_LIMIT; nr++)
+        if (options->denied[nr])
+            config->intercepted[nr / 64] |= 1ULL << nr % 64;
+    config->report_only = options->report_only;
+    config->report_net = options->report_only && options->net == PK_NET_NONE;
+    if (config->report_net)
+        config->net = PK_NET_HOST;
 }
 
 static void make_config(const struct launch_options *options, struct pk_config *config)
@@ -88,6 +103,7 @@ static void make_config(const struct launch_options *options, struct pk_config *
                                  .test_device = options->test_device,
                                  .no_vdso = needs_no_vdso(options)};
     memcpy(config->intercepted, options->intercepted, sizeof(config->intercepted));
+    set_denied(config, options);
     snprintf(config->name, sizeof(config->name), "%s", slash ? slash + 1 : options->argv[0]);
     set_identity(config, options);
 }
@@ -165,6 +181,10 @@ static int prepare_names(struct run *run)
         r = view_add_hosts(run->vfs, &run->net_rules, run->error);
     if (r == 0)
         r = allocator_place(&run->allocator, run->vfs, &actor, run->options->allocator, run->error);
+    if (r == 0 && run->options->report_only)
+        r = report_only_start(run->kernel, run->vfs, run->options, &run->report_only);
+    else if (r == 0)
+        run->kernel->observer = run->hooks->observer;
     if (r == 0)
         r = linux_register(run->kernel);
     return r;
@@ -317,6 +337,7 @@ static void take_down(struct run *run)
     control_server_free(run->control);
     remote_free(run->remote);
     trap_free(run->trap);
+    report_only_free(run->report_only);
     if (run->kernel)
         linux_unregister(run->kernel);
     vfs_free(run->vfs);

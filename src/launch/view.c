@@ -61,7 +61,7 @@ static int make_directory(struct vfs *vfs, const char *path)
 }
 
 /* mkdir -p inside the view, so that something can be mounted there. */
-static int make_directories(struct vfs *vfs, const char *path)
+int view_make_directories(struct vfs *vfs, const char *path)
 {
     char prefix[PATH_MAX];
 
@@ -97,22 +97,21 @@ static int make_file(struct vfs *vfs, const char *path)
     return vfs_mknod(parent, name, S_IFREG | 0644, 0, &preparer);
 }
 
-/* Makes the mount point that a host object needs: a directory or an empty file. */
-static int make_mount_point(struct vfs *vfs, const char *path, mode_t type)
+int view_make_mount_point(struct vfs *vfs, const char *path, mode_t type)
 {
     char directory[PATH_MAX];
     char *slash;
     int r;
 
     if (S_ISDIR(type))
-        return make_directories(vfs, path);
+        return view_make_directories(vfs, path);
     if (strlen(path) >= sizeof(directory))
         return -ENAMETOOLONG;
     snprintf(directory, sizeof(directory), "%s", path);
     slash = strrchr(directory, '/');
     if (slash && slash != directory) {
         *slash = '\0';
-        r = make_directories(vfs, directory);
+        r = view_make_directories(vfs, directory);
         if (r < 0)
             return r;
     }
@@ -124,7 +123,7 @@ static int mount_at(struct vfs *vfs, const char *path, struct vfs_fs *fs, unsign
                     const char *source, const char *type, struct base_error *error)
 {
     cleanup_fs struct vfs_fs *owned = fs;
-    int r = make_directories(vfs, path);
+    int r = view_make_directories(vfs, path);
 
     if (r == 0)
         r = vfs_mount(vfs, path, take_ptr(owned), flags, source, type);
@@ -215,31 +214,89 @@ static int mount_dev(struct vfs *vfs, struct base_error *error)
     return mount_at(vfs, "/dev", fs, VFS_MOUNT_NOSUID, "devtmpfs", "devtmpfs", error);
 }
 
-int view_bind(struct vfs *vfs, const struct launch_bind *bind, struct base_error *error)
+int view_canonical(struct vfs *vfs, const char *path, struct vfs_place **ret_place)
 {
-    cleanup_free char *source = realpath(bind->source, NULL);
-    const char *target = bind->target ? bind->target : source;
+    cleanup_place struct vfs_place *root = vfs_root(vfs);
+    struct vfs_walk walk = {.actor = &preparer, .root = root, .base = root, .path = path};
+
+    return vfs_resolve(vfs, &walk, ret_place);
+}
+
+int view_mount_host(struct vfs *vfs, const char *source, const char *target, bool read_only)
+{
     struct vfs_fs *fs;
     struct stat stat_buf;
     int r;
 
-    if (source == NULL || stat(source, &stat_buf) < 0)
+    if (stat(source, &stat_buf) < 0)
+        return -errno;
+    r = view_make_mount_point(vfs, target, stat_buf.st_mode);
+    if (r == 0)
+        r = vfs_host_new(vfs, source, &fs);
+    if (r == 0)
+        r = vfs_mount(vfs, target, fs,
+                      VFS_MOUNT_NODEV | VFS_MOUNT_NOSUID | (read_only ? VFS_MOUNT_READ_ONLY : 0),
+                      source, "bind");
+    return r;
+}
+
+static bool same_path(const struct launch_bind *bind)
+{
+    return bind->target == NULL || strcmp(bind->target, bind->source) == 0;
+}
+
+static int mount_host_bind(struct vfs *vfs, enum launch_view view, const struct launch_bind *bind,
+                           struct base_error *error)
+{
+    cleanup_free char *source = realpath(bind->source, NULL);
+    const char *target = bind->target ? bind->target : source;
+    int r;
+
+    if (source == NULL && bind->optional && (errno == ENOENT || errno == EACCES))
+        return 0;
+    if (source == NULL)
         return base_fail(error, errno, "name a path that exists on the host",
                          "cannot open %s to the program: %s", bind->source, strerror(errno));
     if (target[0] != '/')
         return base_fail(error, EINVAL, "write SRC:/absolute/path",
                          "the place of %s in the view must be absolute", bind->source);
-    r = make_mount_point(vfs, target, stat_buf.st_mode);
-    if (r == 0)
-        r = vfs_host_new(vfs, source, &fs);
-    if (r == 0)
-        r = vfs_mount(vfs, target, fs,
-                      VFS_MOUNT_NODEV | VFS_MOUNT_NOSUID |
-                          (bind->read_only ? VFS_MOUNT_READ_ONLY : 0),
-                      source, "bind");
+    if (view == LAUNCH_VIEW_MINIMAL && same_path(bind) && bind->source[0] == '/')
+        r = view_show_path(vfs, bind->source, bind->read_only);
+    else
+        r = view_mount_host(vfs, source, target, bind->read_only);
+    if (r == -EACCES && bind->optional)
+        return 0; /* the user cannot read it, so no guest can */
     if (r < 0)
-        return base_fail(error, r, NULL, "cannot bind %s at %s: %s", source, target, strerror(-r));
+        return base_fail(error, r, strcmp(target, "/") == 0 ? "name what the program needs" : NULL,
+                         "cannot bind %s at %s: %s", source, target, strerror(-r));
     return 0;
+}
+
+int view_bind(struct vfs *vfs, const struct launch_bind *bind, struct base_error *error)
+{
+    return mount_host_bind(vfs, LAUNCH_VIEW_HOST, bind, error);
+}
+
+static int mount_bind(struct vfs *vfs, const struct launch_options *options,
+                      const struct launch_bind *bind, struct base_error *error)
+{
+    if (bind->kind == LAUNCH_BIND)
+        return mount_host_bind(vfs, options->view, bind, error);
+    if (bind->target[0] != '/')
+        return base_fail(error, EINVAL, "write an absolute path", "%s is not absolute",
+                         bind->target);
+    if (bind->kind == LAUNCH_SCRATCH)
+        return mount_memory(vfs, bind->target, error);
+    return options->view == LAUNCH_VIEW_MINIMAL ? view_make_directories(vfs, bind->target) : 0;
+}
+
+/*
+ * While a profile is tried out, nothing is taken away: what would be read-only lies beneath a
+ * throw-away layer, as the rest of the host does.
+ */
+static bool is_let_through(const struct launch_options *options, const struct launch_bind *bind)
+{
+    return options->report_only && bind->kind == LAUNCH_BIND && bind->read_only && same_path(bind);
 }
 
 static bool is_below(const char *path, const char *directory)
@@ -310,17 +367,29 @@ static int mount_program(struct vfs *vfs, const struct launch_options *options,
     if (!is_below(program, "/tmp") || access(program, F_OK) < 0 ||
         exists_in_view(vfs, program) == 0)
         return 0;
-    return view_bind(vfs, &bind, error);
+    return mount_bind(vfs, options, &bind, error);
 }
 
-int view_build(struct vfs *vfs, const struct launch_options *options,
-               struct launch_layers *ret_layers, struct base_error *error)
+/* In a minimal view the file that was named as the program is part of it. */
+static int show_program(struct vfs *vfs, const struct launch_options *options,
+                        struct base_error *error)
 {
-    bool own_tmp = options->root == NULL;
-    int r = mount_root(vfs, options, ret_layers, error);
+    cleanup_free char *program = NULL;
+    struct launch_bind bind = {.read_only = true, .optional = true};
 
-    if (r == 0)
-        r = mount_memory(vfs, "/tmp", error);
+    if (strchr(options->argv[0], '/') == NULL)
+        return 0;
+    program = realpath(options->argv[0], NULL);
+    if (program == NULL || exists_in_view(vfs, program) == 0)
+        return 0;
+    bind.source = program;
+    return mount_host_bind(vfs, options->view, &bind, error);
+}
+
+static int mount_own(struct vfs *vfs, struct base_error *error)
+{
+    int r = mount_memory(vfs, "/tmp", error);
+
     if (r == 0)
         r = mount_made(vfs, "/proc", "proc", vfs_proc_new, error);
     if (r == 0)
@@ -329,75 +398,67 @@ int view_build(struct vfs *vfs, const struct launch_options *options,
         r = mount_dev(vfs, error);
     if (r == 0)
         r = mount_memory(vfs, "/dev/shm", error);
+    return r;
+}
+
+static int mount_binds(struct vfs *vfs, const struct launch_options *options,
+                       struct base_error *error)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < options->bind_count; i++)
+        if (!is_let_through(options, &options->binds[i]))
+            r = mount_bind(vfs, options, &options->binds[i], error);
+    return r;
+}
+
+static int build_host_view(struct vfs *vfs, const struct launch_options *options,
+                           struct launch_layers *ret_layers, struct base_error *error)
+{
+    bool own_tmp = options->root == NULL;
+    int r = mount_root(vfs, options, ret_layers, error);
+
+    if (r == 0)
+        r = mount_own(vfs, error);
     if (r == 0 && own_tmp)
         r = mount_current_directory(vfs, options, ret_layers, error);
-    for (unsigned i = 0; r == 0 && i < options->bind_count; i++)
-        r = view_bind(vfs, &options->binds[i], error);
+    if (r == 0)
+        r = mount_binds(vfs, options, error);
     if (r == 0 && own_tmp)
         r = mount_program(vfs, options, error);
     return r;
 }
 
-/* ---- /etc/hosts ---- */
-
-#define HOSTS_FILE "/etc/hosts"
-#define HOSTS_MAX  (16 << 20)
-
-/* Appends what the view has in its /etc/hosts; a missing one is empty. */
-static int read_hosts(struct vfs *vfs, struct strbuf *text)
+static int build_minimal_view(struct vfs *vfs, const struct launch_options *options,
+                              struct base_error *error)
 {
-    cleanup_place struct vfs_place *root = vfs_root(vfs);
-    struct vfs_walk walk = {.actor = &preparer, .root = root, .base = root, .path = HOSTS_FILE};
-    cleanup_strbuf struct strbuf found = {0};
-    cleanup_close int fd = -1;
-    struct vfs_opened opened;
-    char path[IO_FD_PATH_SIZE];
-    int r = vfs_open(vfs, &walk, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0, &opened);
+    int r = view_minimal_root(vfs, error);
 
-    if (r < 0)
-        return r == -ENOENT ? 0 : r;
-    fd = opened.fd;
-    r = io_read_file(AT_FDCWD, io_fd_path(fd, path), HOSTS_MAX, &found);
     if (r == 0)
-        strbuf_add(text, strbuf_text(&found), found.length);
-    return r < 0 ? r : 0;
+        r = mount_own(vfs, error);
+    if (r == 0)
+        r = mount_binds(vfs, options, error);
+    if (r == 0)
+        r = show_program(vfs, options, error);
+    /* Where view_add_hosts() will put the names in rules. */
+    if (r == 0 && pk_net_rules_exist(&options->net_rules))
+        r = view_make_mount_point(vfs, "/etc/hosts", S_IFREG);
+    return r < 0 ? r : view_minimal_seal(vfs, error);
 }
 
-/* A file that only we have; it is readable by all, as the real one. */
-static int mount_hosts(struct vfs *vfs, const struct strbuf *text)
+int view_build(struct vfs *vfs, const struct launch_options *options,
+               struct launch_layers *ret_layers, struct base_error *error)
 {
-    cleanup_close int fd = io_memfd("hosts", strbuf_text(text), text->length);
-    char path[IO_FD_PATH_SIZE];
-    struct vfs_fs *fs;
+    struct launch_options tried = *options;
     int r;
 
-    if (fd < 0 || fchmod(fd, 0644) < 0)
-        return fd < 0 ? fd : -errno;
-    r = make_mount_point(vfs, HOSTS_FILE, S_IFREG);
-    if (r == 0)
-        r = vfs_host_new(vfs, io_fd_path(fd, path), &fs);
-    if (r < 0)
+    if (options->report_only)
+        tried.view = LAUNCH_VIEW_HOST;
+    r = tried.view == LAUNCH_VIEW_MINIMAL ? build_minimal_view(vfs, &tried, error)
+                                          : build_host_view(vfs, &tried, ret_layers, error);
+    if (r < 0 || options->report_only)
         return r;
-    return vfs_mount(vfs, HOSTS_FILE, fs, VFS_MOUNT_NODEV | VFS_MOUNT_NOSUID | VFS_MOUNT_READ_ONLY,
-                     "hosts", "bind");
-}
-
-int view_add_hosts(struct vfs *vfs, const struct pk_net_rules *rules, struct base_error *error)
-{
-    cleanup_strbuf struct strbuf text = {0};
-    int r;
-
-    net_names_hosts(rules, &text);
-    if (strbuf_status(&text) == 0 && text.length == 0)
-        return 0;
-    r = read_hosts(vfs, &text);
-    r = r < 0 ? r : strbuf_status(&text);
-    r = r < 0 ? r : mount_hosts(vfs, &text);
-    if (r < 0)
-        return base_fail(error, r, "write addresses instead of names into the rules",
-                         "cannot show the names of network rules in " HOSTS_FILE ": %s",
-                         strerror(-r));
-    return 0;
+    return view_hide(vfs, options, error);
 }
 
 int view_cwd(const struct launch_options *options, char *path, size_t size)

@@ -80,6 +80,12 @@ int net_stands_in_for(int fd);
 void net_stand_in_name(int domain, struct net_address *ret_address);
 struct pk_answer net_do_setsockopt(struct pk_request *request);
 
+/*
+ * Tells the observer of an internet address that connect(), bind() or a message names, and the user
+ * when a profile under trial would not let it pass.
+ */
+void net_saw(struct pk_request *request, const struct net_address *address);
+
 /* Refuses connect(), bind() or a message; the first of each kind is told to the user. */
 struct pk_answer net_refuse(struct pk_request *request, const struct net_address *address);
 

@@ -126,10 +126,31 @@ const char *net_show(const struct net_address *address, char text[NET_SHOWN_SIZE
     return text;
 }
 
+static int kind_of(const struct pk_request *request)
+{
+    return request->nr == ABI_NR_connect ? 0 : request->nr == ABI_NR_bind ? 1 : 2;
+}
+
+static const char *const verbs[] = {"connect to", "listen at", "send to"};
+
+void net_saw(struct pk_request *request, const struct net_address *address)
+{
+    struct pk_kernel *kernel = request->kernel;
+    const char *verb = verbs[kind_of(request)];
+    char text[NET_SHOWN_SIZE];
+
+    if (kernel->observer == NULL && !kernel->config.report_net)
+        return;
+    net_show(address, text);
+    if (kernel->observer && kernel->observer->network)
+        kernel->observer->network(kernel->observer->user, verb, text);
+    if (kernel->config.report_net)
+        pk_report(kernel, request, -ENETUNREACH, rule, allow, "%s %s", verb, text);
+}
+
 struct pk_answer net_refuse(struct pk_request *request, const struct net_address *address)
 {
-    static const char *const verbs[] = {"connect to", "listen at", "send to"};
-    int kind = request->nr == ABI_NR_connect ? 0 : request->nr == ABI_NR_bind ? 1 : 2;
+    int kind = kind_of(request);
     /* Servers take this error of bind() for a family that the machine does not have, and go on. */
     int error = kind == 1 ? -EAFNOSUPPORT : -ENETUNREACH;
     unsigned *told = &linux_state(request->kernel)->network_told;

@@ -193,21 +193,38 @@ static int refuse(struct pk_request *request, const struct pk_net_target *target
     return -EACCES;
 }
 
+static void report(struct pk_request *request, const struct pk_net_target *target,
+                   const struct net_address *address, const struct pk_net_rule *rule)
+{
+    char text[NET_SHOWN_SIZE];
+
+    if (!is_question(request, target))
+        pk_report(request->kernel, request, -EACCES, rule ? rule->text : not_named,
+                  how_to_allow(target, rule), "%s %s (%s)", verb_of(request),
+                  net_show(address, text), target->protocol == PK_NET_TCP ? "tcp" : "udp");
+}
+
 static int ask_rules(struct pk_request *request, const struct net_address *address,
                      enum pk_net_kind kind, unsigned protocol, struct pk_answer *ret_refusal)
 {
-    const struct pk_net_rule *rule;
+    const struct pk_net_rule *rule = NULL;
     struct pk_net_target target;
 
     make_target(address, kind, protocol, &target);
     target.any_port = request->nr == ABI_NR_connect && protocol == PK_NET_UDP && target.port == 0;
     if (pk_net_rules_allow(&request->kernel->config.net_rules, &target, &rule))
         return 0;
+    if (request->kernel->config.report_only) {
+        report(request, &target, address, rule);
+        return 0;
+    }
     return refuse(request, &target, address, rule, ret_refusal);
 }
 
 static int refuse_protocol(struct pk_request *request, int fd, struct pk_answer *ret_refusal)
 {
+    if (request->kernel->config.report_only)
+        return 0;
     *ret_refusal = net_refuse_protocol(request, net_protocol(fd));
     return -EACCES;
 }

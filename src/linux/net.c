@@ -82,6 +82,7 @@ int net_check_use(struct pk_request *request, int domain, const struct net_addre
                                  never, "use of a socket of address family %d", domain);
         return -EACCES;
     }
+    net_saw(request, address);
     if (request->kernel->config.net == PK_NET_HOST)
         return 0;
     *ret_refusal = net_refuse(request, address);

@@ -85,6 +85,22 @@ int vfs_mount(struct vfs *vfs, const char *path, struct vfs_fs *fs, unsigned fla
     return 0;
 }
 
+int vfs_mount_restrict(struct vfs *vfs, const char *path, unsigned flags)
+{
+    size_t length = strcmp(path, "/") == 0 ? 0 : strlen(path);
+    struct vfs_mount *mount;
+    int r = -EINVAL;
+
+    list_for_each(mount, &vfs->mounts, link)
+    {
+        if (mount->length != length || memcmp(mount->path, path, length) != 0)
+            continue;
+        mount->flags |= flags;
+        r = 0;
+    }
+    return r;
+}
+
 int vfs_for_each_mount(struct vfs *vfs, int (*visit)(const struct vfs_mount_info *, void *),
                        void *user)
 {

@@ -109,6 +109,19 @@ static void discard_opened(struct vfs_opened *opened)
     base_close(take_fd(&opened->fd));
 }
 
+/* Tells the observer what is about to be opened. */
+static void saw_opening(const struct walker *walker, int flags)
+{
+    bool path_only = flags & O_PATH;
+
+    if (walker->vfs->kernel->observer == NULL)
+        return;
+    if (path_only || (flags & O_ACCMODE) != O_WRONLY)
+        walker_saw(walker, path_only ? PK_SEEN_LOOK : PK_SEEN_READ);
+    if (!path_only && wants_write(flags))
+        walker_saw(walker, PK_SEEN_WRITE);
+}
+
 static int open_found(struct walker *walker, const struct opening *opening,
                       struct vfs_opened *ret_opened)
 {
@@ -120,6 +133,7 @@ static int open_found(struct walker *walker, const struct opening *opening,
         r = check_mount(walker, opening);
     if (r < 0)
         return r;
+    saw_opening(walker, opening->flags);
     if (walker->opened_fd >= 0) {
         opened.fd = take_fd(&walker->opened_fd);
         /* The walk opens files of the host only. They need no record: the host knows the name. */

@@ -20,6 +20,8 @@
 
 int place_writable(const struct vfs_place *place)
 {
+    if (place->mount && !place->deleted)
+        pk_saw(place->vfs->kernel, place->path, PK_SEEN_WRITE);
     return place->mount && (place->mount->flags & VFS_MOUNT_READ_ONLY) ? -EROFS : 0;
 }
 

@@ -16,6 +16,8 @@ int vfs_resolve(struct vfs *vfs, const struct vfs_walk *walk, struct vfs_place *
         r = walker_run(&walker);
     if (r == 0)
         r = walker_place(&walker, ret_place);
+    if (r == 0)
+        walker_saw(&walker, PK_SEEN_LOOK);
     walker_free(&walker);
     return r;
 }
@@ -32,6 +34,8 @@ int vfs_resolve_opened(struct vfs *vfs, const struct vfs_walk *walk, struct vfs_
         r = walker_run(&walker);
     if (r == 0)
         r = walker_place(&walker, ret_place);
+    if (r == 0)
+        walker_saw(&walker, PK_SEEN_LOOK);
     if (r == 0)
         *ret_fd = S_ISREG(walker.node->type) ? take_fd(&walker.opened_fd) : -1;
     walker_free(&walker);
@@ -74,6 +78,8 @@ static int walk_to_parent(struct vfs *vfs, const struct vfs_walk *walk,
         r = walker_enter(&walker);
     if (r == 0)
         r = walker_place(&walker, ret_parent);
+    if (r == 0)
+        walker_saw(&walker, PK_SEEN_LOOK);
     walker_free(&walker);
     return r;
 }

@@ -239,6 +239,12 @@ int walker_materialise(struct walker *walker);
 int walker_place(struct walker *walker, struct vfs_place **ret_place);
 void walker_free(struct walker *walker);
 
+/* Tells the kernel's observer of the object at the position, when it has a name in the view. */
+void walker_saw(const struct walker *walker, enum pk_seen how);
+
+/* The same of a symbolic link, whose name ends at `end` of the position, and what comes behind. */
+void walker_saw_link(const struct walker *walker, size_t end);
+
 /* May the actor do this (R_OK, W_OK, X_OK) to the object? The file system's view, no mount flags.
  */
 int node_access(struct vfs_node *node, int mode, const struct vfs_actor *actor, bool effective);

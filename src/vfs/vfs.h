@@ -266,6 +266,11 @@ void vfs_free(struct vfs *vfs);
 int vfs_mount(struct vfs *vfs, const char *path, struct vfs_fs *fs, unsigned flags,
               const char *source, const char *type);
 
+/*
+ * Adds flags to what is mounted at a canonical guest path. Returns 0, or -EINVAL where nothing is.
+ */
+int vfs_mount_restrict(struct vfs *vfs, const char *path, unsigned flags);
+
 /* The root directory of the tree, a new reference. NULL before the first mount. */
 struct vfs_place *vfs_root(struct vfs *vfs);
 
@@ -303,6 +308,12 @@ void vfs_fs_unref(struct vfs_fs *fs);
 /* An empty memory file system (memfds); limits in bytes and inodes, 0: none. */
 int vfs_memory_new(struct vfs *vfs, uint64_t max_bytes, uint64_t max_inodes, mode_t root_mode,
                    struct vfs_fs **ret_fs);
+
+/*
+ * A directory or file (S_IFDIR or S_IFREG in `type`) that can be seen and not be entered, opened or
+ * changed (EACCES), whoever the guest is: its capabilities count for nothing here.
+ */
+int vfs_hidden_new(struct vfs *vfs, mode_t type, struct vfs_fs **ret_fs);
 
 /*
  * `upper` (memory, or a host directory) over `lower` (read only); both are consumed on success.

@@ -425,6 +425,7 @@ static int follow_link(struct walker *walker, size_t start, size_t offset,
     while (parent > 0 && walker->path.text[parent - 1] != '/')
         parent--;
     parent--;
+    walker_saw_link(walker, end);
     if (parent < start)
         return -ENOENT; /* a directory behind us has just become a link */
     r = substitute(walker, lookup->target, walker->path.text + end);

@@ -599,6 +599,40 @@ static void test_what_the_program_denies_is_told(void **state)
     pk_destroy(kernel);
 }
 
+static int write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "we");
+
+    if (file == NULL)
+        return -errno;
+    fputs(text, file);
+    return fclose(file);
+}
+
+static void test_hidden_and_profile(void **state)
+{
+    char directory[] = "/var/tmp/cerebro-api-XXXXXX";
+    char file[64];
+    char script[256];
+    process_kernel_t *kernel = create();
+
+    (void)state;
+    assert_non_null(mkdtemp(directory));
+    snprintf(file, sizeof(file), "%s/only.yaml", directory);
+    assert_int_equal(write_file(file, "environment: {set: {COLOUR: blue}}\n"), 0);
+    assert_int_equal(pk_set_profile(kernel, file), 0);
+    assert_int_equal(pk_hide(kernel, directory), 0);
+    assert_int_equal(pk_hide(kernel, "/no/such/path"), 0);
+    snprintf(script, sizeof(script), "test $COLOUR = blue && ! ls %s 2>/dev/null && exit 6",
+             directory);
+    assert_int_equal(run(kernel, SH(script)), 6 << 8);
+    assert_int_equal(pk_hide(kernel, ""), -EINVAL);
+    assert_int_equal(pk_set_profile(kernel, NULL), -EINVAL);
+    pk_destroy(kernel);
+    unlink(file);
+    rmdir(directory);
+}
+
 static void test_bad_input(void **state)
 {
     process_kernel_t *kernel = create();
@@ -643,6 +677,7 @@ int main(void)
         cmocka_unit_test(test_signal_and_two_kernels),
         cmocka_unit_test(test_options_and_denials),
         cmocka_unit_test(test_what_the_program_denies_is_told),
+        cmocka_unit_test(test_hidden_and_profile),
         cmocka_unit_test(test_bad_input),
     };
 

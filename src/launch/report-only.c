@@ -1,0 +1,180 @@
+/*
+ * A run in which a profile is tried out: nothing is refused, and what would have been is told. The
+ * rules are those of the view that is not built: each path is judged by the longest rule above it.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "launch/launch-internal.h"
+
+enum rule_kind { RULE_HIDDEN, RULE_READ_ONLY, RULE_WRITABLE };
+
+struct rule {
+    enum rule_kind kind;
+    char *path; /* canonical guest path */
+    size_t length;
+};
+
+struct report_only {
+    struct pk_kernel *kernel;
+    struct pk_observer observer;
+    bool minimal;
+    struct rule *rules;
+    size_t count;
+};
+
+static bool is_below(const char *path, const struct rule *rule)
+{
+    return strncmp(path, rule->path, rule->length) == 0 &&
+           (path[rule->length] == '/' || path[rule->length] == '\0');
+}
+
+/* A directory on the way to something visible is visible itself. */
+static bool is_on_the_way(const struct report_only *report, const char *path)
+{
+    size_t length = strcmp(path, "/") == 0 ? 0 : strlen(path);
+
+    for (size_t i = 0; i < report->count; i++)
+        if (report->rules[i].length > length && strncmp(report->rules[i].path, path, length) == 0 &&
+            report->rules[i].path[length] == '/')
+            return true;
+    return false;
+}
+
+/* Later rules cover earlier ones of the same length, as mounts do; hidden paths come last. */
+static const struct rule *rule_of(const struct report_only *report, const char *path)
+{
+    const struct rule *found = NULL;
+
+    for (size_t i = 0; i < report->count; i++) {
+        const struct rule *rule = &report->rules[i];
+
+        if (!is_below(path, rule))
+            continue;
+        if (rule->kind == RULE_HIDDEN)
+            return rule;
+        if (found == NULL || rule->length >= found->length)
+            found = rule;
+    }
+    return found;
+}
+
+static void tell(struct report_only *report, int error, const char *rule, const char *allow,
+                 enum pk_seen how, const char *path)
+{
+    static const char *const verbs[] = {
+        [PK_SEEN_LOOK] = "look at", [PK_SEEN_READ] = "read", [PK_SEEN_WRITE] = "write to"};
+
+    pk_report(report->kernel, report->kernel->current_request, error, rule, allow, "%s %s",
+              verbs[how], path);
+}
+
+static void judge(void *user, const char *path, enum pk_seen how)
+{
+    struct report_only *report = user;
+    const struct rule *rule = rule_of(report, path);
+
+    if (how == PK_SEEN_LINK)
+        return; /* what it leads to is judged */
+    if (rule && rule->kind == RULE_HIDDEN)
+        tell(report, -EACCES, "it is hidden", "take it from --hide or from the profile", how, path);
+    else if (rule && rule->kind == RULE_READ_ONLY && how == PK_SEEN_WRITE)
+        tell(report, -EROFS, "it is read-only", "show it with --write", how, path);
+    else if (rule == NULL && report->minimal &&
+             (how != PK_SEEN_LOOK || !is_on_the_way(report, path)))
+        tell(report, how == PK_SEEN_WRITE ? -EROFS : -ENOENT, "it is not part of the minimal view",
+             how == PK_SEEN_WRITE ? "show it with --write" : "show it with --bind PATH:ro", how,
+             path);
+}
+
+static int add_rule(struct report_only *report, struct vfs *vfs, enum rule_kind kind,
+                    const char *path)
+{
+    cleanup_place struct vfs_place *place = NULL;
+    struct rule *rule = &report->rules[report->count];
+    int r = view_canonical(vfs, path, &place);
+
+    if (r == -ENOENT || r == -ENOTDIR || r == -EACCES)
+        return 0;
+    if (r < 0)
+        return r;
+    *rule = (struct rule){.kind = kind, .path = strdup(vfs_place_path(place))};
+    if (rule->path == NULL)
+        return -ENOMEM;
+    rule->length = strcmp(rule->path, "/") == 0 ? 0 : strlen(rule->path);
+    report->count++;
+    return 0;
+}
+
+static int add_binds(struct report_only *report, struct vfs *vfs,
+                     const struct launch_options *options)
+{
+    static const char *const own[] = {"/tmp", "/proc", "/sys", "/dev"};
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < array_length(own); i++)
+        r = add_rule(report, vfs, RULE_WRITABLE, own[i]);
+    for (unsigned i = 0; r == 0 && i < options->bind_count; i++) {
+        const struct launch_bind *bind = &options->binds[i];
+
+        if (bind->kind != LAUNCH_DIRECTORY)
+            r = add_rule(report, vfs, bind->read_only ? RULE_READ_ONLY : RULE_WRITABLE,
+                         bind->target ? bind->target : bind->source);
+    }
+    return r;
+}
+
+static int add_rules(struct report_only *report, struct vfs *vfs,
+                     const struct launch_options *options)
+{
+    cleanup_free char *program = NULL;
+    int r = add_binds(report, vfs, options);
+
+    if (r == 0 && report->minimal && strchr(options->argv[0], '/'))
+        program = realpath(options->argv[0], NULL);
+    if (program)
+        r = add_rule(report, vfs, RULE_READ_ONLY, program);
+    for (unsigned i = 0; r == 0 && i < options->hidden_count; i++)
+        r = add_rule(report, vfs, RULE_HIDDEN, options->hidden[i]);
+    return r;
+}
+
+#define OTHER_RULES 8 /* the view's own places and the program */
+
+int report_only_start(struct pk_kernel *kernel, struct vfs *vfs,
+                      const struct launch_options *options, struct report_only **ret_report)
+{
+    struct report_only *report = calloc(1, sizeof(*report));
+    int r;
+
+    if (report == NULL)
+        return -ENOMEM;
+    report->kernel = kernel;
+    report->minimal = options->view == LAUNCH_VIEW_MINIMAL;
+    report->rules =
+        calloc(options->bind_count + options->hidden_count + OTHER_RULES, sizeof(struct rule));
+    r = report->rules ? add_rules(report, vfs, options) : -ENOMEM;
+    if (r < 0) {
+        report_only_free(report);
+        return r;
+    }
+    report->observer = (struct pk_observer){.path = judge, .user = report};
+    kernel->observer = &report->observer;
+    *ret_report = report;
+    return 0;
+}
+
+void report_only_free(struct report_only *report)
+{
+    if (report == NULL)
+        return;
+    report->kernel->observer = NULL;
+    for (size_t i = 0; i < report->count; i++)
+        free(report->rules[i].path);
+    free(report->rules);
+    free(report);
+}
