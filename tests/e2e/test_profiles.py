@@ -1,0 +1,571 @@
+"""Profiles: the ten that are shipped with the programs they are for, layers, errors, learning,
+trying out, and the options that they stand for."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from harness import (NATIVE, Result, base_environment, cerebro, kill_tree, run, run_argv, run_host,
+                     tool, wait_until)
+
+pytestmark = pytest.mark.skipif(NATIVE, reason="profiles are Cerebro's own")
+
+HOST = "127.0.0.1"
+SHIPPED = ("python-script", "node", "gcc-build", "git", "curl", "nginx", "redis", "sqlite", "wine",
+           "untrusted-binary")
+
+
+def need(name: str) -> str:
+    path = tool(name)
+    if not path:
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+class Home:
+    """A home directory with a secret in it, and a project below."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.project = path / "project"
+        self.project.mkdir()
+        (path / ".ssh").mkdir()
+        (path / ".ssh/id").write_text("SECRET\n")
+        (path / "diary").write_text("SECRET\n")
+        self.env = base_environment(HOME=str(path))
+
+    def run(self, profile: str, *program: str | Path, options: tuple[str, ...] = (),
+            **how) -> Result:  # type: ignore[no-untyped-def]
+        return run(*program, options=("--profile", profile, *options), cwd=self.project,
+                   env=self.env, **how)
+
+    def user_profile(self, name: str, text: str) -> None:
+        folder = self.path / ".config/cerebro/profiles"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.yaml").write_text(text)
+
+
+@pytest.fixture
+def home(work: Path) -> Home:
+    path = work / "home"
+    path.mkdir()
+    return Home(path)
+
+
+@pytest.fixture
+def web() -> Iterator[int]:
+    """A web server on the loopback interface of the host; gives its port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"page\n")
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = HTTPServer((HOST, 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def secrets_are_safe(home: Home, profile: str) -> None:
+    """Neither keys nor other files of the home directory can be read, and it is not written."""
+    script = (f"cat {home.path}/.ssh/id; cat {home.path}/diary; echo x > {home.path}/new; "
+              f"echo x > /etc/new; echo done")
+    done = home.run(profile, "/bin/sh", "-c", script)
+    assert "done" in done.out and "SECRET" not in done.out, str(done)
+    assert not (home.path / "new").exists() and not Path("/etc/new").exists()
+
+
+# ---- the ten ----
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_profile_is_explained(home: Home, name: str) -> None:
+    done = cerebro("explain", "--json", name, cwd=home.project, env=home.env).ok()
+    profile = json.loads(done.out)
+    assert profile["description"] and profile["view"]["value"] == "minimal"
+    hidden = {path["path"] for path in profile["paths"] if path["kind"] == "hide"}
+    assert f"{home.path}/.ssh" in hidden
+    assert profile["command"].startswith("cerebro run --view minimal ")
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED
+                                  if name not in ("nginx", "redis", "sqlite")])
+def test_no_shipped_profile_shows_secrets(home: Home, name: str) -> None:
+    secrets_are_safe(home, name)
+
+
+def test_python_script(home: Home) -> None:
+    python = "/usr/bin/python3"
+    (home.project / "data.json").write_text('{"n": 41}')
+    (home.project / "script.py").write_text(
+        "import json, socket, sqlite3, subprocess\n"
+        "n = json.load(open('data.json'))['n'] + 1\n"
+        "open('result', 'w').write(str(n))\n"
+        "print(subprocess.run(['echo', 'child'], capture_output=True, text=True).stdout)\n"
+        "try:\n    socket.create_connection(('127.0.0.1', 9), 1)\n"
+        "except OSError as error:\n    print('no network:', error.errno)\n")
+    done = home.run("python-script", python, "script.py").ok()
+    assert (home.project / "result").read_text() == "42"
+    assert "child" in done.out and "no network: 101" in done.out
+    assert any("127.0.0.1:9" in line for line in done.denials())
+
+
+def test_node(home: Home) -> None:
+    node = need("node")
+    (home.project / "main.js").write_text(
+        "const fs = require('fs');\n"
+        "fs.writeFileSync('result', String(fs.readdirSync('.').length));\n"
+        "try { fs.readFileSync(process.env.HOME + '/.ssh/id'); } "
+        "catch (error) { console.log(error.code); }\n")
+    options = ("--bind", f"{Path(os.path.realpath(node)).parents[1]}:ro")
+    done = home.run("node", node, "main.js", options=options, timeout=120).ok()
+    assert (home.project / "result").read_text() == "1"
+    assert done.out.strip() in ("EACCES", "ENOENT")
+
+
+def test_gcc_build(home: Home) -> None:
+    need("make")
+    (home.project / "main.c").write_text(
+        '#include <stdio.h>\nint main(void) { puts("built"); return 0; }\n')
+    (home.project / "Makefile").write_text(
+        "main: main.c\n\t/usr/bin/gcc -O1 -o $@ $<\nsteal:\n\tcat $(HOME)/.ssh/id\n")
+    home.run("gcc-build", need("make"), timeout=120).ok()
+    assert run_host([str(home.project / "main")]).ok().out == "built\n"
+    done = home.run("gcc-build", need("make"), "steal")
+    assert done.status == 2 and "SECRET" not in done.out
+
+
+def test_git(home: Home, web: int) -> None:
+    git = "/usr/bin/git" if os.access("/usr/bin/git", os.X_OK) else need("git")
+    (home.path / ".gitconfig").write_text("[user]\n\tname = Somebody\n\temail = a@example.org\n")
+    (home.project / "file").write_text("text\n")
+    for words in (("init", "-q", "."), ("add", "file"), ("commit", "-q", "-m", "first")):
+        home.run("git", git, *words).ok()
+    assert "Somebody" in home.run("git", git, "log").ok().out
+    assert "Somebody" in run_host([git, "log"], cwd=home.project, env=home.env).ok().out
+    assert home.run("git", git, "config", "--global", "user.name", "Other").status != 0
+    assert home.run("git", git, "ls-remote", f"http://{HOST}:{web}/x").status != 0
+    assert "Other" not in (home.path / ".gitconfig").read_text()
+
+
+def test_curl(home: Home, web: int) -> None:
+    curl = need("curl")
+    home.run("curl", curl, "-s", "-o", "page", f"http://{HOST}:{web}/").ok()
+    assert (home.project / "page").read_text() == "page\n"
+    assert home.run("curl", curl, "-s", f"file://{home.path}/.ssh/id").status != 0
+    assert home.run("curl", curl, "-s", "-o", f"{home.path}/x", f"http://{HOST}:{web}/").status != 0
+    assert not (home.path / "x").exists()
+
+
+def server(home: Home, profile: str, *program: str | Path) -> subprocess.Popen[bytes]:
+    with (home.path / "log").open("wb") as log:
+        return subprocess.Popen(run_argv(program, ("--profile", profile)), cwd=home.project,
+                                env=home.env, stdin=subprocess.DEVNULL, stdout=log,
+                                stderr=subprocess.STDOUT, start_new_session=True)
+
+
+def answer(port: int, request: bytes) -> bytes:
+    try:
+        with socket.create_connection((HOST, port), 5) as connection:
+            connection.settimeout(5)
+            connection.sendall(request)
+            return connection.recv(4096)
+    except OSError:
+        return b""
+
+
+def wait_for_answer(home: Home, port: int, request: bytes, wanted: bytes) -> None:
+    assert wait_until(lambda: wanted in answer(port, request), 30), (home.path / "log").read_text()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        kill_tree(process.pid)
+        process.wait()
+
+
+NGINX = """
+daemon off; pid /run/nginx.pid; error_log stderr; worker_processes 1;
+events {{ worker_connections 64; }}
+http {{
+  access_log off;
+  client_body_temp_path /tmp/body; proxy_temp_path /tmp/proxy; fastcgi_temp_path /tmp/fastcgi;
+  uwsgi_temp_path /tmp/uwsgi; scgi_temp_path /tmp/scgi;
+  server {{
+    listen {host}:{port};
+    location / {{ root {project}; }}
+    location /home/ {{ alias {home}/; }}
+  }}
+}}
+"""
+
+
+def test_nginx(home: Home) -> None:
+    nginx = need("nginx")
+    port = free_port()
+    (home.project / "page").write_text("a page of nginx\n")
+    (home.project / "nginx.conf").write_text(
+        ("user root;\n" if os.geteuid() == 0 else "")
+        + NGINX.format(host=HOST, port=port, project=home.project, home=home.path))
+    process = server(home, "nginx", nginx, "-e", "stderr", "-c", f"{home.project}/nginx.conf")
+    try:
+        wait_for_answer(home, port, b"GET /page HTTP/1.0\r\n\r\n", b"a page of nginx")
+        for secret in (b".ssh/id", b"diary"):
+            reply = answer(port, b"GET /home/" + secret + b" HTTP/1.0\r\n\r\n")
+            assert reply.split()[1] in (b"403", b"404") and b"SECRET" not in reply
+    finally:
+        end(process)
+
+
+def test_redis(home: Home) -> None:
+    redis = need("redis-server")
+    port = free_port()
+    process = server(home, "redis", redis, "--port", str(port), "--bind", HOST, "--save", "",
+                     "--enable-debug-command", "yes")
+    try:
+        wait_for_answer(home, port, b"PING\r\n", b"+PONG")
+        assert b"+OK" in answer(port, b"SET key value\r\n")
+        assert b"value" in answer(port, b"GET key\r\n")
+        assert b"+OK" in answer(port, b"SAVE\r\n")
+        assert (home.project / "dump.rdb").exists()
+        # Where attackers of redis write their keys.
+        reply = answer(port, f"CONFIG SET dir {home.path}/.ssh\r\n".encode())
+        assert reply.startswith(b"-"), reply
+    finally:
+        end(process)
+
+
+def test_sqlite(home: Home) -> None:
+    sqlite = need("sqlite3")
+    script = "create table t(x); insert into t values(42); select * from t;"
+    assert home.run("sqlite", sqlite, "test.db", script).ok().out == "42\n"
+    assert run_host([sqlite, str(home.project / "test.db"), "select x from t"]).ok().out == "42\n"
+    assert "SECRET" not in home.run("sqlite", sqlite, ":memory:", ".shell cat diary").out
+    done = home.run("sqlite", sqlite, ":memory:", ".shell echo shell")
+    assert "shell\n" not in done.out and any("execve" in line for line in done.denials()), str(done)
+    assert home.run("sqlite", sqlite, f"{home.path}/other.db", "create table t(x)").status != 0
+
+
+def test_wine(home: Home) -> None:
+    wine = need("wine")
+    home.run("wine", wine, "cmd", "/c", "echo windows", timeout=300).ok()
+
+
+def test_untrusted_binary(home: Home) -> None:
+    (home.project / "program").write_text(
+        "#!/bin/sh\n"
+        f"cat {home.path}/diary {home.path}/.ssh/id ./file\n"
+        f"echo x > {home.path}/written && cat {home.path}/written\n"
+        "echo HOME=$HOME TOKEN=$TOKEN\nls /\nulimit -n\n")
+    (home.project / "program").chmod(0o755)
+    (home.project / "file").write_text("SECRET\n")
+    home.env["TOKEN"] = "SECRET"
+    done = home.run("untrusted-binary", "./program")
+    assert done.status == 0 and "SECRET" not in done.out, str(done)
+    assert "HOME=/tmp TOKEN=\n" in done.out and "1024" in done.out and "x\n" in done.out
+    assert not (home.path / "written").exists()
+
+
+# ---- layers ----
+
+def test_the_users_file_is_a_layer_above_the_shipped_one(home: Home) -> None:
+    home.user_profile("sqlite", "limits:\n  pids: 7\npaths:\n  read:\n    - ~/diary\n")
+    profile = json.loads(cerebro("explain", "--json", "sqlite", cwd=home.project,
+                                 env=home.env).ok().out)
+    assert profile["limits"]["pids"] == {
+        "value": 7, "file": f"{home.path}/.config/cerebro/profiles/sqlite.yaml", "line": 2,
+        "layer": "the user's"}
+    assert [file["layer"] for file in profile["files"]] == ["shipped", "shipped", "the user's"]
+    done = home.run("sqlite", need("sqlite3"), ":memory:", "select readfile('../diary')").ok()
+    assert done.out == "SECRET\n\n"
+
+
+def test_a_file_can_replace_the_layers_below(home: Home) -> None:
+    home.user_profile("git", "replace: true\nnetwork: host\n")
+    profile = json.loads(cerebro("explain", "--json", "git", cwd=home.project, env=home.env).out)
+    assert profile["paths"] == [] and profile["network"]["value"] == "host"
+
+
+def test_the_configuration_directory_of_the_environment(home: Home, work: Path) -> None:
+    folder = work / "config/cerebro/profiles"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("environment: {set: {COLOUR: green}}\n")
+    home.env["XDG_CONFIG_HOME"] = str(work / "config")
+    assert home.run("mine", "/bin/sh", "-c", "echo $COLOUR").ok().out == "green\n"
+
+
+def test_options_and_later_profiles_win(home: Home) -> None:
+    home.user_profile("one", "environment: {set: {A: one, B: one, C: one}}\nlimits: {files: 100}\n")
+    home.user_profile("two", "environment: {set: {B: two, C: two}}\n")
+    done = home.run("one", "/bin/sh", "-c", "echo $A $B $C; ulimit -n",
+                    options=("--profile", "two", "--env", "C=three", "--limit", "files=200")).ok()
+    assert done.out == "one two three\n200\n"
+
+
+def test_extending(home: Home) -> None:
+    (home.project / "low.yaml").write_text("paths: {hide: [~/diary, ~/.ssh]}\nnetwork: host\n")
+    (home.project / "high.yaml").write_text(
+        "extends: low.yaml\npaths: {drop: [~/diary]}\nnetwork: {mode: none}\n")
+    done = home.run("./high.yaml", "/bin/sh", "-c", "cat ~/diary; cat ~/.ssh/id; exit 0").ok()
+    assert done.out == "SECRET\n" and "Permission denied" in done.err
+
+
+def test_cycles_and_depth(home: Home) -> None:
+    home.user_profile("a", "extends: b\n")
+    home.user_profile("b", "extends: a\n")
+    done = home.run("a", "/bin/true")
+    assert done.status == 125 and "extends itself" in done.err
+    for i in range(12):
+        home.user_profile(f"d{i}", f"extends: d{i + 1}\n")
+    done = home.run("d0", "/bin/true")
+    assert done.status == 125 and "too deeply" in done.err and "d8.yaml:1:10" in done.err, str(done)
+
+
+# ---- errors ----
+
+@pytest.mark.parametrize("text, where, sentence, hint", [
+    ("pahts:\n  read: [/usr]\n", "1:1", "there is no key 'pahts' here", "did you mean 'paths'?"),
+    ("paths:\n  raed: [/usr]\n", "2:3", "there is no key 'raed' here", "did you mean 'read'?"),
+    ("paths: {read: [usr]}\n", "1:16", "it is not absolute", "write /"),
+    ("paths: {read: [/a/../b]}\n", "1:16", "'..' is not used", "where it leads"),
+    ("paths: {write: [/]}\n", "1:17", "can only be read", ""),
+    ("network: off\n", "1:10", "'off' is no value of 'network'", "none, host"),
+    ("limits: {memory: lots}\n", "1:18", "no positive number|not a positive number", "K, M, G"),
+    ("calls: {deny: [opneat]}\n", "1:16", "no system call 'opneat'", "cerebro syscalls"),
+    ("calls: {deny: [mmap]}\n", "1:16", "mmap cannot be denied", ""),
+    ("calls: {deny: [ptrace=EFOO]}\n", "1:16", "no error 'EFOO'", ""),
+    ("personality: {type: windows}\n", "1:21", "no value of 'type'", "linux"),
+    ("mode: enforce\nmode: report\n", "2:1", "second time", "once"),
+    ("a: &x 1\nb: *x\n", "1:4", "tags and anchors", ""),
+    ("paths:\n\tread: [/usr]\n", "2:1", "", ""),
+    ("mode: report\n---\nmode: report\n", "2:1", "one document", ""),
+    ("network: {allow: [example.org]}\n", "1:19", "rules are not available", "none or host"),
+])
+def test_errors_have_a_place_and_advice(home: Home, text: str, where: str, sentence: str,
+                                        hint: str) -> None:
+    (home.project / "bad.yaml").write_text(text)
+    done = home.run("./bad.yaml", "/bin/echo", "ran")
+    assert done.status == 125 and "ran" not in done.out
+    assert f"./bad.yaml:{where}: " in done.err, str(done)
+    assert any(part in done.err for part in sentence.split("|")) and hint in done.err, str(done)
+
+
+def test_what_is_no_profile(home: Home) -> None:
+    (home.project / "large.yaml").write_text("#" * 70000)
+    os.mkfifo(home.project / "fifo.yaml")
+    for name, sentence in (("./large.yaml", "at most"), ("./fifo.yaml", "is no file"),
+                           ("./missing.yaml", "No such file"), ("nosuch", "there is no profile"),
+                           ("../x", "cannot read"), (".hidden", "no name of a profile")):
+        done = home.run(name, "/bin/true")
+        assert done.status == 125 and sentence in done.err, str(done)
+
+
+def test_a_home_directory_is_no_project(home: Home) -> None:
+    done = run("/bin/true", options=("--profile", "git"), cwd=home.path, env=home.env)
+    assert done.status == 125 and "it would open the whole of" in done.err, str(done)
+
+
+# ---- the options ----
+
+def test_hidden_paths(home: Home) -> None:
+    (home.project / "link").symlink_to(home.path / ".ssh")
+    script = ("cat ~/.ssh/id; cat link/id; ls ~/.ssh; cd ~/.ssh && ls; echo x > ~/.ssh/new; "
+              "mv ~/.ssh ~/moved; rm -rf ~/.ssh; chmod 700 ~/.ssh; cat /other/.ssh/id /one; "
+              "cat ~/.ssh/../.ssh/id; cat /proc/self/root$HOME/.ssh/id; test -d ~/.ssh && cat ~/diary")
+    for identity in ((), ("--uid", "0")):
+        done = run("/bin/sh", "-c", script, cwd=home.project, env=home.env, options=(
+            *identity, "--hide", f"{home.path}/.ssh", "--hide", f"{home.path}/nothing",
+            "--write", home.path, "--bind", f"{home.path}:/other", "--bind",
+            f"{home.path}/.ssh/id:/one"))
+        assert done.status == 0 and done.out == "SECRET\n", str(done)  # the diary
+        assert (home.path / ".ssh/id").read_text() == "SECRET\n"
+        assert os.listdir(home.path / ".ssh") == ["id"]
+
+
+def test_a_hidden_file(home: Home) -> None:
+    done = run("/bin/sh", "-c", "cat ~/diary; test -e ~/diary; echo $?; echo x > ~/diary",
+               options=("--hide", f"{home.path}/diary"), env=home.env)
+    assert done.out == "0\n" and "Permission denied" in done.err, str(done)
+
+
+def test_denied_calls(home: Home) -> None:
+    (home.project / "file").write_text("x")
+    script = ("import os\n"
+              "for call in (lambda: os.unlink('file'), lambda: os.mkdir('d'), os.getppid, os.fork):\n"
+              "    for again in range(2):\n"
+              "        try:\n            print(type(call()).__name__)\n"
+              "        except OSError as error:\n            print(error.errno)\n")
+    done = run("/usr/bin/python3", "-c", script, cwd=home.project, env=home.env,
+               options=("--deny", "unlink,unlinkat=EIO", "--deny", "fork,clone=EAGAIN,clone3"))
+    assert done.status == 0, str(done)
+    assert done.out.split() == ["1", "1", "NoneType", "17", "int", "int", "11", "11"], str(done)
+    assert len([line for line in done.denials() if "system call unlink " in line]) == 1
+
+
+@pytest.mark.parametrize("text, sentence", [
+    ("nothing", "no system call"), ("exit_group", "without exit_group"), ("mkdir=EWHAT", "no error"),
+])
+def test_calls_that_cannot_be_denied(text: str, sentence: str) -> None:
+    done = run("/bin/true", options=("--deny", text))
+    assert done.status == 2 and sentence in done.err
+
+
+def test_a_minimal_view(home: Home) -> None:
+    (home.project / "file").write_text("x")
+    script = ("cat ./file || exit 1; ls ~; echo x > ./file; echo x > /new; mkdir ~/d; "
+              "echo x > /tmp/t && cat /tmp/t; cat /etc/passwd")
+    done = run("/bin/sh", "-c", script, cwd=home.project, env=home.env,
+               options=("--view", "minimal", "--bind", "/usr:ro", "--bind", "/etc/ld.so.cache:ro",
+                        "--bind", f"{home.project}:ro"))
+    assert done.out == "xproject\nx\n", str(done)
+    assert done.err.count("Read-only file system") >= 2 and "No such file" in done.err
+
+
+def test_scratch_directories(home: Home) -> None:
+    done = run("/bin/sh", "-c", "ls -A ~; echo x > ~/new; cat ~/new; cat ~/project/file", env=home.env,
+               options=("--scratch", home.path, "--bind", f"{home.project}:ro"))
+    assert done.out == "project\nx\n", str(done)
+    assert not (home.path / "new").exists()
+
+
+def test_clearing_the_environment(home: Home) -> None:
+    done = run("/usr/bin/env", options=("--clear-env", "--env", "A=1"), env=home.env)
+    assert done.ok().out == "A=1\n"
+    done = run("/bin/sh", "-c", "echo $A-$B", options=("--unset", "A"), env=home.env | {
+        "A": "1", "B": "2"})
+    assert done.ok().out == "-2\n"
+
+
+# ---- trying out ----
+
+def test_report_only(home: Home, web: int) -> None:
+    (home.project / "try.yaml").write_text(
+        "mode: report\nview: minimal\npaths:\n  read: [/usr, /etc/ld.so.cache]\n  hide: [~/.ssh]\n"
+        "calls: {deny: [mkdir, getppid]}\n")
+    script = ("import os, socket\n"
+              "print(open(os.path.expanduser('~/.ssh/id')).read())\n"
+              "print(open('/etc/passwd').readline())\n"
+              "os.getppid(); os.mkdir('made'); print(os.path.isdir('made'))\n"
+              f"socket.create_connection(('{HOST}', {web})); print('connected')\n")
+    log = home.path / "log"
+    done = home.run("./try.yaml", "/usr/bin/python3", "-c", script, options=("--audit", str(log)))
+    assert done.status == 0 and "SECRET" in done.out and "root:" in done.out, str(done)
+    assert "True\nconnected" in done.out
+    told = [line for line in done.err.splitlines() if line.startswith("cerebro: would be denied: ")]
+    for part in (f"read {home.path}/.ssh/id (it is hidden)", "read /etc/passwd (it is not part",
+                 "system call mkdir", "system call getppid", f"connect to {HOST}:{web}"):
+        assert any(part in line for line in told), (part, str(done))
+    assert not done.denials() and not any("/usr/lib" in line for line in told)
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    reported = [record for record in records if record["event"] == "reported"]
+    assert any(record["what"] == "system call mkdir" and record["answer"] == "EPERM"
+               for record in reported)
+    assert not (home.project / "made").exists()
+
+
+def test_report_only_of_a_read_only_path(home: Home) -> None:
+    done = run("/bin/sh", "-c", "echo x > ~/diary && cat ~/diary", env=home.env,
+               options=("--report-only", "--bind", f"{home.path}:ro"))
+    assert done.out == "x\n" and "would be denied: write to" in done.err, str(done)
+    assert (home.path / "diary").read_text() == "SECRET\n"
+
+
+# ---- learning ----
+
+def learn(home: Home, *words: str, **how) -> Result:  # type: ignore[no-untyped-def]
+    return cerebro("learn", *words, cwd=home.project, env=home.env, **how)
+
+
+def test_a_learned_profile_is_enough_and_little_more(home: Home) -> None:
+    (home.project / "in").write_text("41")
+    (home.path / ".toolrc").write_text("1")
+    (home.project / "tool").write_text(
+        "#!/bin/sh\nread a < in\nread b < ~/.toolrc\necho $((a + b)) > out\n"
+        "mkdir -p ~/.cache/tool && echo x > ~/.cache/tool/x\necho t > /tmp/t\nawk 'BEGIN {print 1}'\n")
+    (home.project / "tool").chmod(0o755)
+    assert learn(home, "./tool").ok().out == "1\n"
+    text = (home.project / "tool.yaml").read_text()
+    assert "~/.toolrc" in text and "/usr" in text and "view: minimal" in text, text
+    assert ".ssh" not in text and str(home.path) not in text, text
+    assert not (home.project / "out").exists()
+    assert home.run("./tool.yaml", "./tool").ok().out == "1\n"
+    assert (home.project / "out").read_text() == "42\n"
+    done = home.run("./tool.yaml", "/bin/sh", "-c", "cat ~/diary ~/.ssh/id /etc/passwd; ls ~")
+    assert "SECRET" not in done.out and "root:" not in done.out and "diary" not in done.out
+
+
+def test_learning_python_and_a_tree_of_files(home: Home) -> None:
+    package = home.path / "lib/package"
+    package.mkdir(parents=True)
+    for i in range(12):
+        (package / f"m{i}.py").write_text(f"N = {i}\n")
+    (package / "__init__.py").write_text(
+        "".join(f"from .m{i} import N as N{i}\n" for i in range(12)))
+    program = ("/usr/bin/python3", "-B", "-c",
+               f"import sys; sys.path.insert(0, '{home.path}/lib'); import package; print(package.N7)")
+    learn(home, "--output", "p.yaml", "--", *program).ok()
+    text = (home.project / "p.yaml").read_text()
+    # Python lists what is on its search path.
+    assert '- "~/lib"' in text and "m3.py" not in text, text
+    assert home.run("./p.yaml", *program).ok().out == "7\n"
+
+
+def test_learning_the_network(home: Home, web: int) -> None:
+    program = ("/usr/bin/python3", "-c",
+               f"import socket; socket.create_connection(('{HOST}', {web})); print('yes')")
+    refused = learn(home, "--output", "none.yaml", "--", *program)
+    assert refused.status == 1
+    text = (home.project / "none.yaml").read_text()
+    assert "mode: none" in text and f"connect to {HOST}:{web}: network is off" in text
+    learn(home, "--output", "host.yaml", "--net", "host", "--", *program).ok()
+    assert "mode: host" in (home.project / "host.yaml").read_text()
+    assert home.run("./host.yaml", *program).ok().out == "yes\n"
+
+
+def test_learning_and_bad_use(home: Home) -> None:
+    (home.project / "true.yaml").write_text("mine\n")
+    done = learn(home, "/bin/true")
+    assert done.status == 125 and (home.project / "true.yaml").read_text() == "mine\n"
+    done = learn(home, "--output", "new.yaml", "/no/program")
+    assert done.status == 125 and not (home.project / "new.yaml").exists(), str(done)
+    for words in (("--profile", "git", "/bin/true"), ("--view", "minimal", "/bin/true"),
+                  ("--bind", "/usr:/x", "/bin/true"), ()):
+        assert learn(home, *words).status == 2
+    assert cerebro("explain").status == 2
+    assert cerebro("explain", "nosuch").status == 1
+    assert "view: minimal" in learn(home, "--output", "-", "/bin/true").ok().out
+
+
+def test_the_equivalent_command(home: Home) -> None:
+    command = json.loads(cerebro("explain", "--json", "sqlite", cwd=home.project,
+                                 env=home.env).ok().out)["command"]
+    words = command.replace("cerebro run", "").replace("-- PROGRAM", "").split()
+    done = run("/bin/sh", "-c", "cat ~/diary; exit 3", options=words, cwd=home.project,
+               env=home.env)
+    assert done.status == 126 or done.status == 3, str(done)
+    assert "SECRET" not in done.out
