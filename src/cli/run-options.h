@@ -20,7 +20,7 @@ struct run_options {
     char **environment; /* owned; what launch.envp points to */
     size_t environment_count;
     bool rule_given; /* by --allow-net or --deny-net, not only by a profile */
-    bool net_given; /* by --net; network rules mean the host's otherwise */
+    bool net_given;  /* by --net; network rules mean the host's otherwise */
     bool diff;
     bool json;
     bool quiet;

@@ -364,7 +364,7 @@ def test_cycles_and_depth(home: Home) -> None:
     ("a: &x 1\nb: *x\n", "1:4", "tags and anchors", ""),
     ("paths:\n\tread: [/usr]\n", "2:1", "", ""),
     ("mode: report\n---\nmode: report\n", "2:1", "one document", ""),
-    ("network: {allow: [example.org]}\n", "1:19", "rules are not available", "none or host"),
+    ("network: {allow: ['127.0.0.1:x']}\n", "1:19", "127.0.0.1:x", ""),
 ])
 def test_errors_have_a_place_and_advice(home: Home, text: str, where: str, sentence: str,
                                         hint: str) -> None:
@@ -486,6 +486,36 @@ def test_report_only(home: Home, web: int) -> None:
     assert any(record["what"] == "system call mkdir" and record["answer"] == "EPERM"
                for record in reported)
     assert not (home.project / "made").exists()
+
+
+CONNECT = """
+import socket, sys
+for address in ("127.0.0.1", "127.0.0.2"):
+    try:
+        socket.create_connection((address, int(sys.argv[1])), timeout=5).close()
+        print("connected")
+    except OSError as error:
+        print(error.strerror)
+"""
+
+
+def connect(home: Home, port: int, *options: str) -> Result:
+    return home.run("./rules.yaml", "/usr/bin/python3", "-c", CONNECT, str(port), options=options)
+
+
+def test_network_rules(home: Home, web: int) -> None:
+    (home.project / "rules.yaml").write_text(
+        f"network:\n  mode: host\n  allow: ['127.0.0.1:{web}']\n")
+    done = connect(home, web).ok()
+    assert done.out == "connected\nPermission denied\n", str(done)
+    assert f"connect to 127.0.0.2:{web} (tcp)" in "\n".join(done.denials()), str(done)
+    # The command line wins: another rule, or no network at all.
+    denied = connect(home, web, "--deny-net", f"127.0.0.1:{web}").ok()
+    assert denied.out == "Permission denied\nPermission denied\n", str(denied)
+    assert "connected" not in connect(home, web, "--net", "none").ok().out
+    told = connect(home, web, "--report-only").ok()
+    assert told.out.startswith("connected\n") and "Permission denied" not in told.out, str(told)
+    assert f"connect to 127.0.0.2:{web} (tcp)" in told.err, str(told)
 
 
 def test_report_only_of_a_read_only_path(home: Home) -> None:
