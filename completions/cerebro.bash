@@ -25,7 +25,7 @@ _cerebro_find_program()
             program=$((i + 1))
             return
             ;;
-        --profile | --view | --hide | --scratch | --deny | --unset | --output | --bind | --write | --root | --overlay | --net | --cwd | --env | --allocator | --uid | --limit | --trace-to | --audit | --allow-net | --deny-net)
+        --profile | --view | --hide | --scratch | --deny | --unset | --output | --bind | --write | --root | --overlay | --net | --cwd | --env | --allocator | --uid | --limit | --trace-to | --audit | --audit-rotate | --allow-net | --deny-net)
             # "=" and ":" are words of their own.
             ((i++))
             [[ ${COMP_WORDS[i]} == "=" ]] && ((i++))
@@ -99,7 +99,7 @@ _cerebro_run()
 {
     local options="--profile --view --hide --scratch --unset --clear-env --deny --report-only
         --bind --write --root --overlay --net --allow-net --deny-net --cwd --env --allocator --uid
-        --limit --no-walls --wait-all --no-vdso --test-device --trace --trace-to --audit --stats
+        --limit --no-walls --wait-all --no-vdso --test-device --trace --trace-to --audit --audit-rotate --stats
         --diff --json --quiet --help"
     local program option
 
@@ -138,7 +138,11 @@ _cerebro_run()
         mapfile -t COMPREPLY < <(compgen -d -- "$cur")
         compopt -o filenames
         ;;
-    --hide | --hide= | --output | --output= | --bind | --write | --trace-to | --audit | --bind= | --write= | --trace-to= | --audit=)
+    --audit | --audit=)
+        mapfile -t COMPREPLY < <(compgen -W "journal file none" -- "$cur"; compgen -f -- "$cur")
+        compopt -o filenames
+        ;;
+    --hide | --hide= | --output | --output= | --bind | --write | --trace-to | --bind= | --write= | --trace-to=)
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         compopt -o filenames
         ;;
@@ -252,13 +256,31 @@ _cerebro_kapi()
     fi
 }
 
+_cerebro_log()
+{
+    case $prev in
+    --event)
+        _cerebro_list "$cur" "denied control attach detach policy driver lost start exec exec-failed
+            unknown-call end"
+        ;;
+    --file)
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        compopt -o filenames
+        ;;
+    *)
+        mapfile -t COMPREPLY < <(compgen -W \
+            "--lines --follow --since --event --pid --json --file --help" -- "$cur")
+        ;;
+    esac
+}
+
 _cerebro()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "run learn explain attach detach ps doctor syscalls kapi help --help --version" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "run learn explain attach detach ps top log doctor syscalls kapi help --help --version" -- "$cur")
         return
     fi
     case ${COMP_WORDS[1]} in
@@ -274,8 +296,10 @@ _cerebro()
     detach) _cerebro_detach ;;
     syscalls) _cerebro_syscalls ;;
     kapi) _cerebro_kapi ;;
+    log) _cerebro_log ;;
+    top) mapfile -t COMPREPLY < <(compgen -W "--delay --once --json --sort --help" -- "$cur") ;;
     ps | doctor) mapfile -t COMPREPLY < <(compgen -W "--json --help" -- "$cur") ;;
-    help) mapfile -t COMPREPLY < <(compgen -W "run learn explain attach detach ps doctor syscalls kapi" -- "$cur") ;;
+    help) mapfile -t COMPREPLY < <(compgen -W "run learn explain attach detach ps top log doctor syscalls kapi" -- "$cur") ;;
     esac
 }
 

@@ -10,11 +10,11 @@
 #include <unistd.h>
 
 #include "abi/syscalls.h"
+#include "audit/audit.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/strbuf.h"
 #include "cli/attach-trace.h"
-#include "cli/audit.h"
 #include "cli/cli.h"
 
 static const char help[] =
@@ -29,7 +29,7 @@ static const char help[] =
     "  --limit LIST            memory=SIZE, files=N, cpu=SECONDS (from now on), fsize=SIZE, with\n"
     "                          commas; put back by cerebro detach\n"
     "  --trace[=FAMILIES]      one line for each system call (on stderr), families as in cerebro run\n"
-    "  --audit FILE            append what was denied to FILE, as cerebro run --audit does\n"
+    "  --audit FILE|fd:N       record what was denied there, not in the log of cerebro log\n"
     "  --json                  what was done, as JSON (on stdout)\n"
     "\n"
     "A program that was attached to keeps a filter until it ends: after cerebro detach the calls in\n"
@@ -192,9 +192,13 @@ static int attach(struct options *options, struct attachment *ret_attachment,
                   struct base_error *error)
 {
     struct attach_options how = {.program = "/proc/self/exe"};
-    struct audit audit = {.fd = -1};
-    int r = options->audit ? audit_open(&audit, options->audit, error) : 0;
+    struct audit_options log = {.target = options->audit};
+    struct audit audit = {.fd = -1, .rotation = {.fd = -1, .directory = -1}};
+    int r = options->audit ? audit_open(&audit, &log, error) : 0;
 
+    if (r == 0 && options->audit && audit.kind != AUDIT_STREAM)
+        r = base_fail(error, EINVAL, "without --audit it is the log of cerebro log",
+                      "--audit takes FILE or fd:N here, not '%s'", options->audit);
     how.audit = audit.fd;
     if (r == 0)
         r = attach_process(options->pid, &options->rules, &how, ret_attachment, error);

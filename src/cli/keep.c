@@ -13,10 +13,9 @@
 
 #include "abi/syscalls.h"
 #include "attach/keeper.h"
+#include "audit/audit.h"
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "base/strbuf.h"
-#include "cli/audit.h"
 #include "cli/cli.h"
 
 static const char help[] = "usage: cerebro keep --target PID --channel FD\n"
@@ -57,25 +56,16 @@ static void withdraw(int channel)
 static void on_log(void *user, int fd)
 {
     struct audit *audit = user;
+    struct audit_options options = {0};
     char target[32];
 
     audit_close(audit);
-    *audit = (struct audit){.fd = -1};
-    if (fd < 0)
-        return;
-    snprintf(target, sizeof(target), "fd:%d", fd);
-    audit_open(audit, target, NULL);
-    close(fd); /* it has one of its own */
-}
-
-static void read_comm(pid_t pid, char comm[16])
-{
-    cleanup_strbuf struct strbuf text = {0};
-    char path[32];
-
-    snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-    if (io_read_file(AT_FDCWD, path, 64, &text) == 0 && text.length)
-        snprintf(comm, 16, "%.*s", (int)text.length - 1, strbuf_text(&text));
+    if (fd >= 0) {
+        snprintf(target, sizeof(target), "fd:%d", fd);
+        options.target = target;
+    }
+    audit_open(audit, &options, NULL);
+    base_close(fd); /* it has one of its own */
 }
 
 static void on_record(void *user, const struct keeper_record *record)
@@ -84,14 +74,12 @@ static void on_record(void *user, const struct keeper_record *record)
     const struct abi_syscall *call = record->nr >= 0 ? abi_syscall_by_nr(record->nr) : NULL;
     struct pk_audit_record full = {.event = record->event,
                                    .pid = record->pid,
+                                   .tid = record->pid,
                                    .what = "",
                                    .rule = record->errnum ? "denied by the attached kernel" : "",
                                    .answer = -record->errnum};
 
-    if (audit->fd < 0)
-        return;
     clock_gettime(CLOCK_REALTIME, &full.time);
-    read_comm(record->pid, full.comm);
     if (call)
         snprintf(full.call, sizeof(full.call), "%s", call->name);
     audit_record(audit, &full);
@@ -120,7 +108,7 @@ static int run(int argc, char **argv)
     static const struct option options[] = {{"target", required_argument, NULL, 't'},
                                             {"channel", required_argument, NULL, 'c'},
                                             {NULL, 0, NULL, 0}};
-    struct audit audit = {.fd = -1};
+    struct audit audit = {.fd = -1, .rotation = {.fd = -1, .directory = -1}};
     struct keeper_options keeper = {
         .channel = -1, .log = on_log, .record = on_record, .user = &audit};
     int option;

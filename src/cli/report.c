@@ -18,13 +18,12 @@
 
 int report_open(struct report *report, const struct run_options *options, struct base_error *error)
 {
-    *report = (struct report){.options = options, .trace = stderr, .audit = {.fd = -1}};
-    if (options->audit) {
-        int r = audit_open(&report->audit, options->audit, error);
+    int r;
 
-        if (r < 0)
-            return r;
-    }
+    *report = (struct report){.options = options, .trace = stderr};
+    r = audit_open(&report->audit, &options->audit, error);
+    if (r < 0)
+        return r;
     if (options->trace_file == NULL)
         return 0;
     report->trace = fopen(options->trace_file, "we");
@@ -318,11 +317,11 @@ static void on_report(void *user, struct pk_kernel *kernel, const struct launch_
                       const struct launch_result *result)
 {
     struct report *report = user;
-    uint64_t lost = report->audit.fd >= 0 ? audit_finish(&report->audit) : 0;
+    uint64_t lost = audit_finish(&report->audit);
 
     if (report->options->recorder)
         learn_write(report->options);
-    if (lost)
+    if (lost && !report->audit.unasked)
         fprintf(stderr, "cerebro: the audit log is incomplete: %" PRIu64 " records lost%s%s\n",
                 lost, report->audit.error ? ": " : "",
                 report->audit.error ? strerror(report->audit.error) : "");
@@ -346,7 +345,7 @@ void report_hooks(struct report *report, struct launch_hooks *ret_hooks)
     *ret_hooks = (struct launch_hooks){
         .sink = {.trace = on_trace,
                  .denial = on_denial,
-                 .audit = report->audit.fd >= 0 ? on_audit : NULL,
+                 .audit = report->audit.kind != AUDIT_OFF ? on_audit : NULL,
                  .user = report},
         .report = on_report,
         .observer =

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#include "cli/audit.h"
+#include "audit/audit.h"
 #include "cli/run-options.h"
 #include "launch/launch.h"
 

@@ -30,6 +30,7 @@ enum {
     OPT_TRACE,
     OPT_TRACE_TO,
     OPT_AUDIT,
+    OPT_AUDIT_ROTATE,
     OPT_STATS,
     OPT_DIFF,
     OPT_JSON,
@@ -68,6 +69,7 @@ static const struct option long_options[] = {
     {"trace", optional_argument, NULL, OPT_TRACE},
     {"trace-to", required_argument, NULL, OPT_TRACE_TO},
     {"audit", required_argument, NULL, OPT_AUDIT},
+    {"audit-rotate", required_argument, NULL, OPT_AUDIT_ROTATE},
     {"stats", no_argument, NULL, OPT_STATS},
     {"diff", no_argument, NULL, OPT_DIFF},
     {"json", no_argument, NULL, OPT_JSON},
@@ -307,6 +309,24 @@ static int set_intercepted(struct launch_options *launch, char *text)
     return 0;
 }
 
+static int set_rotation(struct audit_options *audit, char *text)
+{
+    uint64_t files = AUDIT_FILES_DEFAULT;
+    char *comma = strchr(text, ',');
+    uint64_t size;
+
+    if (comma)
+        *comma++ = '\0';
+    if (io_parse_size(text, &size) < 0 || size == 0)
+        return cli_usage("run", "--audit-rotate: '%s' is not a positive size", text);
+    if (comma && (io_parse_u64(comma, ROTATION_FILES_MAX, &files) < 0 || files == 0))
+        return cli_usage("run", "--audit-rotate keeps 1 to %d files, not '%s'", ROTATION_FILES_MAX,
+                         comma);
+    audit->size_max = size;
+    audit->files = (unsigned)files;
+    return 0;
+}
+
 static int set_trace(struct run_options *options, char *text)
 {
     char *save = NULL;
@@ -427,8 +447,10 @@ static int set_option(struct run_options *options, int option, char *value)
         launch->trace = true;
         return 0;
     case OPT_AUDIT:
-        options->audit = value;
+        options->audit.target = value;
         return 0;
+    case OPT_AUDIT_ROTATE:
+        return set_rotation(&options->audit, value);
     case OPT_STATS:
         launch->stats = true;
         return 0;

@@ -1,6 +1,7 @@
 /* The options of `cerebro run`, parsed. */
 #pragma once
 
+#include "audit/audit.h"
 #include "launch/launch.h"
 #include "profile/profile.h"
 
@@ -25,7 +26,7 @@ struct run_options {
     bool json;
     bool quiet;
     const char *trace_file;            /* NULL: stderr */
-    const char *audit;                 /* path or "fd:N"; NULL: no audit log */
+    struct audit_options audit;
     bool learns;                       /* `cerebro learn`: --output is known */
     const char *output;                /* of it */
     struct profile_recorder *recorder; /* NULL: nobody records; not owned */

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "abi/syscalls.h"
@@ -44,6 +43,21 @@ static void tell_channel(int channel, int exit_status, const struct base_error *
     channel_send(channel, &message, sizeof(message.failed), -1);
 }
 
+/* A guest whose denials are recorded would like to change the record. */
+static void protect_log(struct audit *audit, struct launch_options *launch)
+{
+    struct audit_protected found;
+    bool writable = false;
+
+    for (unsigned i = 0; i < launch->bind_count; i++)
+        writable = writable || !launch->binds[i].read_only;
+    audit_protect(audit, writable, &found);
+    launch->has_protected = found.fd >= 0;
+    launch->protected_fd = found.fd;
+    launch->protected_log = found.name;
+    launch->protected_directory = found.directory;
+}
+
 int run_program(const struct run_options *options, struct launch_result *ret_result)
 {
     struct launch_result result = {.exit_status = LAUNCH_EXIT_FAILED};
@@ -51,7 +65,6 @@ int run_program(const struct run_options *options, struct launch_result *ret_res
     struct launch_options launch = options->launch;
     struct launch_hooks hooks;
     struct report report;
-    struct stat log;
 
     if (report_open(&report, options, &error) < 0) {
         report_close(&report);
@@ -59,9 +72,7 @@ int run_program(const struct run_options *options, struct launch_result *ret_res
         return LAUNCH_EXIT_FAILED;
     }
     report_hooks(&report, &hooks);
-    launch.has_protected =
-        report.audit.fd >= 0 && fstat(report.audit.fd, &log) == 0 && S_ISREG(log.st_mode);
-    launch.protected_fd = report.audit.fd;
+    protect_log(&report.audit, &launch);
     if (launch_run(&launch, &hooks, &result, &error) < 0) {
         if (launch.has_channel)
             tell_channel(launch.channel, result.exit_status, &error);

@@ -58,6 +58,9 @@ int control_server_new(const struct control_loop *loop, struct control_server **
 int control_server_add(struct control_server *server, const char *name, control_handler handler,
                        void *user);
 
+/* While a handler runs: the process that asks, by its number on the host. Else 0. */
+pid_t control_server_peer(const struct control_server *server);
+
 /* Ends all connections. NULL is allowed. */
 void control_server_free(struct control_server *server);
 

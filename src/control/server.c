@@ -25,6 +25,7 @@ struct control_server {
     int listener;
     int clients[CONTROL_CLIENTS_MAX]; /* -1: free */
     struct list kinds;                /* struct request_kind */
+    int served;                       /* whose request is being served; -1: none */
 };
 
 socklen_t control_address(pid_t kernel, struct sockaddr_un *ret_address)
@@ -129,7 +130,9 @@ static int serve_one(struct control_server *server, int fd)
         request.header.length != (size_t)length - sizeof(request.header))
         return -EPROTO;
     request.text[request.header.length] = '\0';
+    server->served = fd;
     r = serve(server, request.text, &text);
+    server->served = -1;
     return answer(fd, r, &text);
 }
 
@@ -190,6 +193,7 @@ int control_server_new(const struct control_loop *loop, struct control_server **
     if (server == NULL)
         return -ENOMEM;
     server->loop = *loop;
+    server->served = -1;
     list_init(&server->kinds);
     memset(server->clients, -1, sizeof(server->clients));
     server->listener = listen_by_name();
@@ -217,6 +221,16 @@ int control_server_add(struct control_server *server, const char *name, control_
     kind->user = user;
     list_append(&server->kinds, &kind->node);
     return 0;
+}
+
+pid_t control_server_peer(const struct control_server *server)
+{
+    struct ucred peer = {0};
+    socklen_t size = sizeof(peer);
+
+    if (server->served >= 0)
+        getsockopt(server->served, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    return peer.pid;
 }
 
 void control_server_free(struct control_server *server)

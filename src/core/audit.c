@@ -3,6 +3,7 @@
  * names only what happened.
  */
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,12 +45,34 @@ void pk_audit(struct pk_kernel *kernel, const struct pk_request *request,
         return;
     if (full.pid == 0)
         full.pid = task ? task->process->pid : kernel->root_pid;
-    if (full.comm[0] == '\0')
-        read_comm(task ? task->tid : full.pid, full.comm);
+    if (full.tid == 0)
+        full.tid = task ? task->tid : full.pid;
     if (request && full.call[0] == '\0')
         name_call(request, full.call);
     full.what = full.what ? full.what : "";
     full.rule = full.rule ? full.rule : "";
     clock_gettime(CLOCK_REALTIME, &full.time);
     kernel->sink.audit(kernel->sink.user, &full);
+}
+
+void pk_audit_name(struct pk_audit_record *record)
+{
+    if (record->comm[0] == '\0')
+        read_comm(record->tid, record->comm);
+}
+
+void pk_audit_action(struct pk_kernel *kernel, const struct pk_request *request, const char *event,
+                     pid_t by, int answer, const char *format, ...)
+{
+    struct pk_audit_record record = {.event = event, .by = by, .answer = answer};
+    cleanup_strbuf struct strbuf what = {0};
+    va_list args;
+
+    if (kernel->sink.audit == NULL)
+        return;
+    va_start(args, format);
+    strbuf_addv(&what, format, args);
+    va_end(args);
+    record.what = strbuf_text(&what);
+    pk_audit(kernel, request, &record);
 }

@@ -75,18 +75,21 @@ struct pk_denial {
 
 /*
  * Something that whoever answers for the machine wants to read later: "start", "exec",
- * "exec-failed", "denied", "reported", "unknown-call", "end". Borrowed strings, never NULL in a
- * sink.
+ * "exec-failed", "denied", "reported", "unknown-call", "end"; and what is done to a kernel or by its means:
+ * "control", "attach", "detach", "policy", "driver". Names and addresses, never the content of what
+ * a guest reads or writes. Borrowed strings, never NULL in a sink.
  */
 struct pk_audit_record {
     const char *event;
     struct timespec time; /* CLOCK_REALTIME */
     pid_t pid;            /* host number */
-    char comm[16];
-    char call[32];    /* name, or "syscall_N"; "" when it was none */
-    const char *what; /* "internet socket", "/usr/bin/env" */
-    const char *rule; /* why it was answered so; "" when there is nothing to say */
-    int answer;       /* 0 or a negative errno */
+    pid_t tid;            /* whose name `comm` is to be, when that is empty */
+    pid_t by;             /* process that asked for it; 0: the guest itself, or nobody */
+    char comm[16];        /* "": pk_audit_name() reads it */
+    char call[32];        /* name, or "syscall_N"; "" when it was none */
+    const char *what;     /* "internet socket", "/usr/bin/env" */
+    const char *rule;     /* why it was answered so; "" when there is nothing to say */
+    int answer;           /* 0 or a negative errno */
 };
 
 /* Where records go. Called on the kernel thread; must not block for long. Any may be NULL. */
@@ -258,11 +261,25 @@ void pk_report(struct pk_kernel *kernel, struct pk_request *request, int negativ
 
 /*
  * Passes a record to the audit sink. Fills in what the caller leaves empty: the time, and from the
- * request (NULL: none, then the first process is meant) pid, name and call. Costs nothing without a
+ * request (NULL: none, then the first process is meant) pid, tid and call. Costs nothing without a
  * sink.
  */
 void pk_audit(struct pk_kernel *kernel, const struct pk_request *request,
               const struct pk_audit_record *record);
+
+/* For a sink that keeps the record: reads the name of the process, unless there is one. */
+void pk_audit_name(struct pk_audit_record *record);
+
+/*
+ * Records an action on a kernel, or on a process by means of one: `event` is "control", "attach",
+ * "detach", "policy" or "driver" (a static string); `by` the process that asked for it
+ * (control_server_peer()), 0 when that is the guest that makes `request`; `request` NULL when it is
+ * no guest's call; `answer` 0 or a negative errno. The text says what was done to whom ("signal 15
+ * to 4711"), with no data.
+ */
+void pk_audit_action(struct pk_kernel *kernel, const struct pk_request *request, const char *event,
+                     pid_t by, int answer, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
 
 /* True when a descriptor number lies in the window of kernel-served descriptors. */
 static inline bool pk_in_window(const struct pk_kernel *kernel, uint64_t number)

@@ -87,6 +87,9 @@ struct launch_options {
     const char *without; /* host features to do without, for tests: "send,journal,sync" */
     bool has_protected;  /* `protected_fd` is a file of the host that no guest may change */
     int protected_fd;    /* borrowed */
+    /* Files of this name, and "NAME.anything", in that directory of the host; NULL: none. */
+    const char *protected_log;
+    int protected_directory; /* borrowed */
 };
 
 enum launch_evidence {

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -20,6 +21,7 @@ struct remote {
     int channel;          /* borrowed */
     struct map tickets;   /* tid -> struct pk_ticket: a thread waits in one call at a time */
     struct pk_sink outer; /* gets the records, too */
+    pid_t program;        /* that made this kernel */
 };
 
 static struct pk_ticket *ticket_slot(struct remote *remote, pid_t tid)
@@ -93,6 +95,21 @@ static void forward(struct remote *remote, const struct channel_call *call)
     trap_resume(remote->trap, &ticket);
 }
 
+static void send_signal(struct remote *remote, int number)
+{
+    pid_t pid = remote->kernel->root_pid;
+    int r = kill(pid, number) < 0 ? -errno : 0;
+
+    pk_audit_action(remote->kernel, NULL, "control", remote->program, r, "signal %d to %d", number,
+                    pid);
+}
+
+static void stop(struct remote *remote, const char *why)
+{
+    pk_audit_action(remote->kernel, NULL, "control", remote->program, 0, "%s", why);
+    trap_stop(remote->trap);
+}
+
 static void obey(struct remote *remote, const struct channel_message *message)
 {
     switch (message->type) {
@@ -100,10 +117,10 @@ static void obey(struct remote *remote, const struct channel_message *message)
         forward(remote, &message->call);
         break;
     case CHANNEL_SIGNAL:
-        kill(remote->kernel->root_pid, message->number);
+        send_signal(remote, message->number);
         break;
     case CHANNEL_STOP:
-        trap_stop(remote->trap);
+        stop(remote, "stop");
         break;
     default:
         break;
@@ -125,7 +142,8 @@ static void on_channel(void *user, int fd)
         return;
     /* The program is gone, or talks nonsense: nobody would answer the guest's calls. */
     trap_unwatch(remote->trap, fd);
-    trap_stop(remote->trap);
+    stop(remote, r == -EPIPE ? "stop: the program that made it is gone"
+                             : "stop: the program that made it talks nonsense");
 }
 
 static void on_denial(void *user, const struct pk_denial *denial)
@@ -171,6 +189,16 @@ static void take_sink(struct remote *remote)
                              .user = remote};
 }
 
+/* Of a socket pair it is who made the pair. */
+static pid_t peer_of(int channel)
+{
+    struct ucred peer = {0};
+    socklen_t size = sizeof(peer);
+
+    getsockopt(channel, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    return peer.pid;
+}
+
 int remote_start(struct pk_kernel *kernel, struct trap *trap, int channel,
                  struct remote **ret_remote)
 {
@@ -182,7 +210,8 @@ int remote_start(struct pk_kernel *kernel, struct trap *trap, int channel,
 
     if (remote == NULL)
         return -ENOMEM;
-    *remote = (struct remote){.kernel = kernel, .trap = trap, .channel = channel};
+    *remote = (struct remote){
+        .kernel = kernel, .trap = trap, .channel = channel, .program = peer_of(channel)};
     r = fcntl(channel, F_SETFL, fcntl(channel, F_GETFL) | O_NONBLOCK) < 0 ? -errno : 0;
     if (r == 0)
         r = channel_send(channel, &message, sizeof(message.started), trap_listener(trap));

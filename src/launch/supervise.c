@@ -164,6 +164,9 @@ static int protect_programs(struct run *run)
     r = self < 0 ? -errno : vfs_protect(run->vfs, self);
     if ((r == 0 || r == -ESTALE) && run->options->has_protected)
         r = vfs_protect(run->vfs, run->options->protected_fd);
+    if ((r == 0 || r == -ESTALE) && run->options->protected_log)
+        r = vfs_protect_log(run->vfs, run->options->protected_directory,
+                            run->options->protected_log);
     /* A file that was replaced in the meantime has no name left to protect. */
     return r == -ESTALE ? 0 : r;
 }

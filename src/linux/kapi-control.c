@@ -81,6 +81,17 @@ static const char *explain_member(int status, const char *done)
     }
 }
 
+/* What was asked of a process of the guest, and what came of it. */
+static void tell(struct kapi_caller *caller, pid_t pid, int status, const char *what, int number)
+{
+    if (number >= 0)
+        pk_audit_action(caller->request->kernel, caller->request, "control", 0, status,
+                        "kernel API: %s %d to %d", what, number, pid);
+    else
+        pk_audit_action(caller->request->kernel, caller->request, "control", 0, status,
+                        "kernel API: %s %d", what, pid);
+}
+
 static void kill_process(struct kapi_caller *caller, void *record)
 {
     struct kapi_process_control *control = record;
@@ -88,6 +99,7 @@ static void kill_process(struct kapi_caller *caller, void *record)
 
     control->status = valid ? send_signal(caller, control->pid, control->signal) : -EINVAL;
     SAY(control, control->status, explain_member(control->status, "signal sent"));
+    tell(caller, control->pid, control->status, "signal", control->signal);
 }
 
 static void suspend_process(struct kapi_caller *caller, void *record)
@@ -96,6 +108,7 @@ static void suspend_process(struct kapi_caller *caller, void *record)
 
     control->status = send_signal(caller, control->pid, SIGSTOP);
     SAY(control, control->status, explain_member(control->status, "process stopped"));
+    tell(caller, control->pid, control->status, "suspend", -1);
 }
 
 static void resume_process(struct kapi_caller *caller, void *record)
@@ -104,6 +117,7 @@ static void resume_process(struct kapi_caller *caller, void *record)
 
     control->status = send_signal(caller, control->pid, SIGCONT);
     SAY(control, control->status, explain_member(control->status, "process resumed"));
+    tell(caller, control->pid, control->status, "resume", -1);
 }
 
 /* The rule of sched_setaffinity(2): the owner of the process, or CAP_SYS_NICE. */
@@ -145,6 +159,7 @@ static void set_cpu_affinity(struct kapi_caller *caller, void *record)
 
     control->status = set_affinity(caller, control->pid, control->mask);
     SAY(control, control->status, explain_member(control->status, "affinity set"));
+    tell(caller, control->pid, control->status, "set affinity of", -1);
 }
 
 static void run_command(struct kapi_caller *caller, void *record)

