@@ -28,6 +28,7 @@ extern const struct cli_command cli_keep_command; /* not for people */
 extern const struct cli_command cli_doctor_command;
 extern const struct cli_command cli_syscalls_command;
 extern const struct cli_command cli_kapi_command;
+extern const struct cli_command cli_top_command;
 extern const struct cli_command cli_log_command;
 
 /* Prints "cerebro: sentence" and "  try: hint" on stderr. */

@@ -19,6 +19,7 @@ static const struct cli_command *const commands[] = {
     &cli_attach_command,
     &cli_detach_command,
     &cli_keep_command,
+    &cli_top_command,
     &cli_log_command,
     &cli_doctor_command,
     &cli_syscalls_command,

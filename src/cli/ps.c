@@ -6,6 +6,7 @@
  */
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -20,6 +21,7 @@
 #include "base/io.h"
 #include "base/strbuf.h"
 #include "cli/cli.h"
+#include "cli/ps.h"
 #include "control/control.h"
 
 #define KEEPER_NAME     "cerebro-keeper"
@@ -34,19 +36,6 @@ static const char help[] =
     "of its guest, what kind it is (of cerebro run, attached to a running process, or detached from\n"
     "one that still has the filter), how long it runs, how many processes the guest has, their\n"
     "resident memory, and the command.\n";
-
-struct process {
-    pid_t pid;
-    pid_t parent;
-    char name[32];
-    uint64_t start_ticks;
-    uint64_t resident_pages;
-};
-
-struct table {
-    struct process *rows;
-    size_t count;
-};
 
 /* The owner of a process's files in /proc is root where it is not dumpable, so that is no answer.
  */
@@ -66,16 +55,19 @@ static bool read_uid(pid_t pid, uid_t *ret_uid)
     return true;
 }
 
-/* Reads /proc/PID/stat: pid (name) state ppid ... 22: starttime ... 24: rss. */
+/* Reads /proc/PID/stat: pid (name) state ppid ... 14: utime stime cutime cstime ... 20: num_threads
+ * ... 22: starttime ... 24: rss. */
 static bool read_process(pid_t pid, struct process *process)
 {
     cleanup_strbuf struct strbuf text = {0};
     char path[64];
     const char *open_paren;
     const char *close_paren;
-    unsigned long long start;
-    long long resident;
+    unsigned long long start, user, system;
+    long long resident, dead_user, dead_system;
+    unsigned threads;
     int parent;
+    char state;
 
     snprintf(path, sizeof(path), "/proc/%d/stat", pid);
     if (io_read_file(AT_FDCWD, path, 4096, &text) < 0)
@@ -85,15 +77,30 @@ static bool read_process(pid_t pid, struct process *process)
     if (open_paren == NULL || close_paren == NULL)
         return false;
     if (sscanf(close_paren + 1,
-               " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu "
+               " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %lld %lld %*d %*d %u %*d %llu "
                "%*u %lld",
-               &parent, &start, &resident) != 3)
+               &state, &parent, &user, &system, &dead_user, &dead_system, &threads, &start,
+               &resident) != 9)
         return false;
-    *process = (struct process){
-        .pid = pid, .parent = parent, .start_ticks = start, .resident_pages = (uint64_t)resident};
+    *process = (struct process){.pid = pid,
+                                .parent = parent,
+                                .state = state,
+                                .threads = threads,
+                                .ticks = user + system,
+                                .dead_ticks = (uint64_t)(dead_user + dead_system),
+                                .start_ticks = start,
+                                .resident_pages = (uint64_t)resident};
     snprintf(process->name, sizeof(process->name), "%.*s", (int)(close_paren - open_paren - 1),
              open_paren + 1);
     return true;
+}
+
+static int by_pid(const void *a, const void *b)
+{
+    const struct process *x = a;
+    const struct process *y = b;
+
+    return (x->pid > y->pid) - (x->pid < y->pid);
 }
 
 static int read_table(struct table *table)
@@ -117,15 +124,17 @@ static int read_table(struct table *table)
         if (read_process((pid_t)strtol(entry->d_name, NULL, 10), &table->rows[table->count]))
             table->count++;
     }
+    if (table->count)
+        qsort(table->rows, table->count, sizeof(*table->rows), by_pid);
     return 0;
 }
 
 static const struct process *find(const struct table *table, pid_t pid)
 {
-    for (size_t i = 0; i < table->count; i++)
-        if (table->rows[i].pid == pid)
-            return &table->rows[i];
-    return NULL;
+    const struct process wanted = {.pid = pid};
+
+    return table->count ? bsearch(&wanted, table->rows, table->count, sizeof(*table->rows), by_pid)
+                        : NULL;
 }
 
 static bool descends_from(const struct table *table, const struct process *process, pid_t ancestor)
@@ -137,17 +146,6 @@ static bool descends_from(const struct table *table, const struct process *proce
     }
     return false;
 }
-
-struct kernel_row {
-    const struct process *supervisor; /* or the keeper */
-    const char *kind;
-    uid_t uid;
-    pid_t guest; /* the first process: the reaper's oldest child, or the target */
-    unsigned processes;
-    uint64_t memory;
-    double uptime;
-    struct strbuf command;
-};
 
 static double uptime_of(uint64_t start_ticks)
 {
@@ -220,6 +218,8 @@ static void count_guests(const struct table *table, pid_t reaper, struct kernel_
         if (!descends_from(table, process, reaper))
             continue;
         row->processes++;
+        row->threads += process->threads;
+        row->ticks += process->ticks + process->dead_ticks;
         row->memory += process->resident_pages * (uint64_t)sysconf(_SC_PAGESIZE);
         if (process->parent == reaper && process->start_ticks < oldest) {
             oldest = process->start_ticks;
@@ -238,6 +238,7 @@ static bool describe(const struct table *table, const struct process *process,
         .supervisor = process, .kind = "run", .uptime = uptime_of(process->start_ticks)};
     if (reaper == NULL || !read_uid(process->pid, &row->uid))
         return false;
+    row->ticks = reaper->dead_ticks;
     count_guests(table, reaper->pid, row);
     if (row->processes == 0)
         return false;
@@ -290,7 +291,7 @@ static bool describe_keeper(const struct table *table, const struct process *pro
     return true;
 }
 
-static void format_uptime(double seconds, char text[32])
+void ps_format_uptime(double seconds, char text[32])
 {
     unsigned long total = seconds > 0 ? (unsigned long)seconds : 0;
 
@@ -301,7 +302,7 @@ static void format_uptime(double seconds, char text[32])
 }
 
 /* What somebody typed may hold bytes that would steer the terminal. */
-static void make_printable(struct strbuf *text)
+void ps_make_printable(struct strbuf *text)
 {
     for (size_t i = 0; i < text->length; i++)
         if (iscntrl((unsigned char)text->data[i]))
@@ -313,8 +314,8 @@ static void print_row(struct kernel_row *row)
     char memory[32];
     char uptime[32];
 
-    format_uptime(row->uptime, uptime);
-    make_printable(&row->command);
+    ps_format_uptime(row->uptime, uptime);
+    ps_make_printable(&row->command);
     printf("%7d %7d %-8s %8s %6u %10s  %s\n", row->supervisor->pid, row->guest, row->kind, uptime,
            row->processes, cli_format_size(row->memory, memory), strbuf_text(&row->command));
 }
@@ -331,34 +332,71 @@ static void add_json(struct strbuf *out, const struct kernel_row *row)
     strbuf_add_string(out, "\"}");
 }
 
+static int add_row(struct ps_list *list, const struct kernel_row *row)
+{
+    struct kernel_row *more = reallocarray(list->rows, list->count + 1, sizeof(*more));
+
+    if (more == NULL)
+        return -ENOMEM;
+    list->rows = more;
+    more[list->count++] = *row;
+    return 0;
+}
+
+int ps_list_read(struct ps_list *ret_list)
+{
+    struct ps_list list = {0};
+    int r = read_table(&list.table) < 0 ? -ENOMEM : 0;
+
+    for (size_t i = 0; i < list.table.count && r == 0; i++) {
+        struct kernel_row row;
+        bool found = describe(&list.table, &list.table.rows[i], &row) ||
+                     describe_keeper(&list.table, &list.table.rows[i], &row);
+
+        if (found)
+            r = add_row(&list, &row);
+        if (!found || r < 0)
+            strbuf_free(&row.command);
+    }
+    if (r < 0)
+        ps_list_free(&list);
+    else
+        *ret_list = list;
+    return r;
+}
+
+void ps_list_free(struct ps_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        strbuf_free(&list->rows[i].command);
+    free(list->rows);
+    free(list->table.rows);
+    *list = (struct ps_list){0};
+}
+
 static int show(bool json)
 {
-    struct table table = {0};
+    struct ps_list list;
     cleanup_strbuf struct strbuf out = {0};
-    unsigned count = 0;
 
-    if (read_table(&table) < 0)
+    if (ps_list_read(&list) < 0)
         return 1;
-    for (size_t i = 0; i < table.count; i++) {
-        struct kernel_row row;
+    for (size_t i = 0; i < list.count; i++) {
+        struct kernel_row *row = &list.rows[i];
 
-        if (!describe(&table, &table.rows[i], &row) &&
-            !describe_keeper(&table, &table.rows[i], &row))
-            continue;
         if (json)
-            add_json(&out, &row);
-        else if (count++ == 0)
+            add_json(&out, row);
+        else if (i == 0)
             printf("%7s %7s %-8s %8s %6s %10s  %s\n", "KERNEL", "GUEST", "KIND", "UPTIME", "PROCS",
                    "MEMORY", "COMMAND");
         if (!json)
-            print_row(&row);
-        strbuf_free(&row.command);
+            print_row(row);
     }
-    free(table.rows);
     if (json)
         printf("[%s]\n", strbuf_text(&out));
-    else if (count == 0)
+    else if (list.count == 0)
         printf("no process kernel is running\n");
+    ps_list_free(&list);
     return 0;
 }
 

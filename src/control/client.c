@@ -22,17 +22,18 @@ static uid_t owner_of(int fd)
     return peer.uid;
 }
 
-int control_connect(pid_t kernel, int *ret_fd, struct base_error *error)
+static int connect_to(pid_t kernel, int flags, int *ret_fd, struct base_error *error)
 {
     struct sockaddr_un address;
     socklen_t length = control_address(kernel, &address);
-    cleanup_close int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    cleanup_close int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0);
     uid_t owner;
 
     if (fd < 0)
         return base_fail(error, errno, NULL, "cannot make a socket: %s", strerror(errno));
     if (connect(fd, (struct sockaddr *)&address, length) < 0)
-        return base_fail(error, ESRCH, "list the running kernels with: cerebro ps",
+        return base_fail(error, errno == EAGAIN ? EAGAIN : ESRCH,
+                         "list the running kernels with: cerebro ps",
                          "there is no process kernel %d that answers", kernel);
     /* Another user can have taken the name, to be asked in its place. */
     owner = owner_of(fd);
@@ -41,6 +42,16 @@ int control_connect(pid_t kernel, int *ret_fd, struct base_error *error)
                          "process kernel %d belongs to another user", kernel);
     *ret_fd = take_fd(&fd);
     return 0;
+}
+
+int control_connect(pid_t kernel, int *ret_fd, struct base_error *error)
+{
+    return connect_to(kernel, 0, ret_fd, error);
+}
+
+int control_connect_now(pid_t kernel, int *ret_fd, struct base_error *error)
+{
+    return connect_to(kernel, SOCK_NONBLOCK, ret_fd, error);
 }
 
 static int send_request(int fd, const char *request)
@@ -71,7 +82,7 @@ static int take_descriptor(struct msghdr *message)
     return fd;
 }
 
-static int receive(int fd, struct reply *reply)
+static int receive(int fd, int patience_ms, struct reply *reply)
 {
     union {
         struct cmsghdr header;
@@ -86,8 +97,8 @@ static int receive(int fd, struct reply *reply)
                              .msg_controllen = sizeof(control.room)};
     ssize_t length;
 
-    if (poll(&wait, 1, PATIENCE_MS) <= 0)
-        return -ETIMEDOUT;
+    if (poll(&wait, 1, patience_ms) <= 0)
+        return patience_ms ? -ETIMEDOUT : -EAGAIN;
     length = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
     if (length < 0)
         return -errno;
@@ -116,13 +127,11 @@ static int read_memfd(int memfd, size_t length, struct strbuf *text)
     return r;
 }
 
-int control_ask(int fd, const char *request, struct strbuf *ret_answer, struct base_error *error)
+static int take_answer(int fd, int patience_ms, struct strbuf *ret_answer, struct base_error *error)
 {
     struct reply reply = {.memfd = -1};
-    int r = send_request(fd, request);
+    int r = receive(fd, patience_ms, &reply);
 
-    if (r == 0)
-        r = receive(fd, &reply);
     if (r == 0 && reply.header.error)
         r = base_fail(error, reply.header.error, NULL, "%s",
                       reply.text[0] ? reply.text : strerror(-reply.header.error));
@@ -131,8 +140,29 @@ int control_ask(int fd, const char *request, struct strbuf *ret_answer, struct b
     else if (r == 0)
         strbuf_add(ret_answer, reply.text, reply.header.length);
     base_close(reply.memfd);
+    return r == 0 ? strbuf_status(ret_answer) : r;
+}
+
+int control_begin(int fd, const char *request)
+{
+    return send_request(fd, request);
+}
+
+int control_take(int fd, struct strbuf *ret_answer, struct base_error *error)
+{
+    int r = take_answer(fd, 0, ret_answer, error);
+
+    return r < 0 && r != -EAGAIN
+               ? base_fail(error, r, NULL, "a process kernel did not answer: %s", strerror(-r))
+               : r;
+}
+
+int control_ask(int fd, const char *request, struct strbuf *ret_answer, struct base_error *error)
+{
+    int r = send_request(fd, request);
+
     if (r == 0)
-        r = strbuf_status(ret_answer);
+        r = take_answer(fd, PATIENCE_MS, ret_answer, error);
     if (r < 0 && !(error && error->code))
         base_fail(error, r, "it may be ending, or from another version of Cerebro",
                   "the process kernel did not answer '%s': %s", request, strerror(-r));

@@ -74,6 +74,22 @@ void control_server_free(struct control_server *server);
 int control_connect(pid_t kernel, int *ret_fd, struct base_error *error);
 
 /*
+ * The same without waiting, for whoever asks many kernels of which some may be stopped: also
+ * -EAGAIN, when more have connected than the kernel has looked at. The descriptor is non-blocking.
+ */
+int control_connect_now(pid_t kernel, int *ret_fd, struct base_error *error);
+
+/* Sends a request on such a connection. Returns 0 or a negative errno. */
+int control_begin(int fd, const char *request);
+
+/*
+ * Takes the answer to the oldest request that has none, appended to `ret_answer`. Returns 0,
+ * -EAGAIN when it is not there yet (poll(2) for POLLIN), or another negative errno with `error`
+ * filled in.
+ */
+int control_take(int fd, struct strbuf *ret_answer, struct base_error *error);
+
+/*
  * Sends a request ("NAME" or "NAME ARGUMENT") and waits for the answer, at most ten seconds.
  * Returns 0 with the answer appended, or a negative errno with `error` filled in.
  */

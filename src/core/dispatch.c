@@ -13,10 +13,20 @@
 #include "base/strbuf.h"
 #include "core/core-internal.h"
 #include "core/kernel.h"
+#include "core/latency.h"
 
-static bool wants_time(const struct pk_kernel *kernel)
+/* Who measures may go away without a word: so the time of a measurement is limited. */
+static bool is_measured(struct pk_kernel *kernel)
 {
-    return kernel->config.stats || kernel->config.trace;
+    if (io_now_ns() >= kernel->measure_until_ns)
+        kernel->measure_until_ns = 0;
+    return kernel->measure_until_ns != 0;
+}
+
+static bool wants_time(struct pk_kernel *kernel)
+{
+    return kernel->config.stats || kernel->config.trace ||
+           (kernel->measure_until_ns && is_measured(kernel));
 }
 
 /*
@@ -138,6 +148,8 @@ static void count_call(struct pk_request *request, int64_t result, uint64_t elap
     call->total_ns += elapsed_ns;
     if (elapsed_ns > call->max_ns)
         call->max_ns = elapsed_ns;
+    if (elapsed_ns && request->kernel->latencies)
+        request->kernel->latencies->counts[request->nr][pk_latency_bucket(elapsed_ns)]++;
 }
 
 void pk_dispatch_done(struct pk_request *request, const struct pk_answer *answer, int64_t result)

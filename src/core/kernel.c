@@ -55,6 +55,7 @@ void pk_kernel_free(struct pk_kernel *kernel)
     map_free(&kernel->programs);
     pk_fs_groups_free(kernel);
     map_free(&kernel->denials_told);
+    free(kernel->latencies);
     free(kernel);
 }
 

@@ -21,6 +21,7 @@
 #include "core/request.h"
 
 struct pk_exec_plan;
+struct pk_latencies;
 struct vfs;
 
 #define PK_NR_LIMIT    512 /* table numbers end well below; larger ones are answered ENOSYS */
@@ -179,15 +180,17 @@ struct pk_kernel {
     const struct pk_task *current_task;       /* the one whose request is being served */
     const struct pk_context *current_context; /* of the request in hand: not to be swept */
     struct map denials_told;                  /* hashes of denial lines that the user has seen */
-    _Atomic uint64_t generation; /* counts served changes of names; for the fast path */
-    pid_t root_pid;              /* the first guest process; 0 before it starts */
-    cpu_set_t cpus;              /* on which the guest may run, as far as it knows */
-    bool placed;                 /* threads may be held on one CPU: affinity is answered by us */
-    bool sets_affinity;          /* the guest sets affinities itself: it is left alone */
-    int window_base;             /* first number of the kernel-served descriptor window */
-    char *hostname, *domainname; /* the personality's, 65 bytes each; NULL: the host's */
-    uint64_t started_ns;         /* CLOCK_MONOTONIC */
-    uint64_t start_time;         /* CLOCK_REALTIME seconds */
+    _Atomic uint64_t generation;    /* counts served changes of names; for the fast path */
+    pid_t root_pid;                 /* the first guest process; 0 before it starts */
+    cpu_set_t cpus;                 /* on which the guest may run, as far as it knows */
+    bool placed;                    /* threads may be held on one CPU: affinity is answered by us */
+    bool sets_affinity;             /* the guest sets affinities itself: it is left alone */
+    int window_base;                /* first number of the kernel-served descriptor window */
+    char *hostname, *domainname;    /* the personality's, 65 bytes each; NULL: the host's */
+    struct pk_latencies *latencies; /* latency.h; NULL until somebody measures */
+    uint64_t measure_until_ns;      /* CLOCK_MONOTONIC; 0: nobody measures */
+    uint64_t started_ns;            /* CLOCK_MONOTONIC */
+    uint64_t start_time;            /* CLOCK_REALTIME seconds */
     struct pk_identity host_identity; /* what the user who runs us really is */
 };
 

@@ -10,10 +10,27 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "control/control.h"
+#include "core/latency.h"
 #include "launch/launch-internal.h"
 
-static void add_calls(struct strbuf *out, const struct pk_stats *stats)
+/* As pairs of bucket and count: most buckets are empty. */
+static void add_buckets(struct strbuf *out, const uint32_t counts[PK_LATENCY_BUCKETS])
 {
+    const char *separator = "";
+
+    strbuf_add_string(out, ",\"buckets\":[");
+    for (unsigned i = 0; i < PK_LATENCY_BUCKETS; i++) {
+        if (counts[i] == 0)
+            continue;
+        strbuf_addf(out, "%s[%u,%u]", separator, i, counts[i]);
+        separator = ",";
+    }
+    strbuf_add_string(out, "]");
+}
+
+static void add_calls(struct strbuf *out, const struct pk_kernel *kernel)
+{
+    const struct pk_stats *stats = &kernel->stats;
     bool first = true;
 
     for (int nr = 0; nr < PK_NR_LIMIT; nr++) {
@@ -24,9 +41,12 @@ static void add_calls(struct strbuf *out, const struct pk_stats *stats)
             continue;
         strbuf_addf(out,
                     "%s{\"nr\":%d,\"name\":\"%s\",\"count\":%" PRIu64 ",\"errors\":%" PRIu64
-                    ",\"total_ns\":%" PRIu64 ",\"max_ns\":%" PRIu64 "}",
+                    ",\"total_ns\":%" PRIu64 ",\"max_ns\":%" PRIu64,
                     first ? "" : ",", nr, line ? line->name : "?", call->count, call->errors,
                     call->total_ns, call->max_ns);
+        if (kernel->latencies)
+            add_buckets(out, kernel->latencies->counts[nr]);
+        strbuf_add_string(out, "}");
         first = false;
     }
 }
@@ -63,19 +83,31 @@ static int tell_stats(void *user, const char *argument, struct strbuf *out)
                 getpid(), kernel->root_pid, io_now_ns() - kernel->started_ns, count_tasks(kernel),
                 stats->syscalls_intercepted, stats->descriptors_handed, stats->execs,
                 stats->denials, stats->deferred, stats->cancelled, stats->unknown_calls,
-                kernel->config.stats ? "true" : "false");
-    add_calls(out, stats);
+                kernel->config.stats || kernel->measure_until_ns ? "true" : "false");
+    add_calls(out, kernel);
     strbuf_add_string(out, "]}");
     return 0;
 }
 
-/* Measuring costs two looks at the clock for each call, so it is off until somebody looks. */
+#define MEASURE_MAX_S 3600
+
+/*
+ * Measuring costs two looks at the clock for each call, so it is off until somebody looks: "measure
+ * SECONDS" for so long, "measure" for good.
+ */
 static int measure(void *user, const char *argument, struct strbuf *out)
 {
     struct pk_kernel *kernel = user;
+    uint64_t seconds;
 
-    (void)argument;
-    kernel->config.stats = true;
+    if (argument[0] == '\0') {
+        kernel->config.stats = true;
+    } else if (io_parse_u64(argument, MEASURE_MAX_S, &seconds) < 0) {
+        strbuf_addf(out, "measure takes seconds, at most %d, not '%s'", MEASURE_MAX_S, argument);
+        return -EINVAL;
+    } else if (pk_measure(kernel, (unsigned)seconds) < 0) {
+        return -ENOMEM;
+    }
     strbuf_add_string(out, "{}");
     return 0;
 }
