@@ -1,4 +1,5 @@
-/* The running process kernels, as the host's /proc shows them: for `cerebro ps` and `cerebro top`. */
+/* The running process kernels, as the host's /proc shows them: for `cerebro ps` and `cerebro top`.
+ */
 #pragma once
 
 #include <stdint.h>

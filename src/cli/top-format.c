@@ -195,15 +195,14 @@ void top_add_json(const struct top *top, struct strbuf *out)
     for (size_t i = 0; i < top->count; i++) {
         const struct top_kernel *kernel = top->kernels[i];
 
-        strbuf_addf(out,
-                    "%s{\"kernel\":%d,\"guest\":%d,\"uid\":%u,\"state\":\"%s\",\"stopped\":%s,"
-                    "\"uptime_s\":%.1f,\"processes\":%u,\"tasks\":%u,\"memory_bytes\":%" PRIu64
-                    ",\"kernel_memory_bytes\":%" PRIu64
-                    ",\"cpu_percent\":%.1f,\"kernel_cpu_percent\":%.1f",
-                    i ? "," : "", kernel->pid, kernel->guest, kernel->uid, states[kernel->state],
-                    kernel->stopped ? "true" : "false", kernel->uptime, kernel->processes,
-                    kernel->threads, kernel->memory, kernel->own_memory, kernel->guest_cpu,
-                    kernel->own_cpu);
+        strbuf_addf(
+            out,
+            "%s{\"kernel\":%d,\"guest\":%d,\"uid\":%u,\"state\":\"%s\",\"stopped\":%s,"
+            "\"uptime_s\":%.1f,\"processes\":%u,\"tasks\":%u,\"memory_bytes\":%" PRIu64
+            ",\"kernel_memory_bytes\":%" PRIu64 ",\"cpu_percent\":%.1f,\"kernel_cpu_percent\":%.1f",
+            i ? "," : "", kernel->pid, kernel->guest, kernel->uid, states[kernel->state],
+            kernel->stopped ? "true" : "false", kernel->uptime, kernel->processes, kernel->threads,
+            kernel->memory, kernel->own_memory, kernel->guest_cpu, kernel->own_cpu);
         add_answer_json(kernel, out);
         strbuf_add_string(out, ",\"command\":\"");
         strbuf_add_json(out, strbuf_text(&kernel->command));

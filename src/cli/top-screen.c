@@ -23,15 +23,19 @@ struct screen {
     bool done;
 };
 
-/* One line, cut at the right edge; what is below the last line is left out. */
+/*
+ * One line, cut at the right edge; what is below the last line is left out. Of a command that is no
+ * plain text each byte takes one place, whatever the terminal makes of it.
+ */
 static void put_line(int row, const char *text, attr_t how)
 {
     if (row >= LINES)
         return;
     attrset(how);
-    mvaddnstr(row, 0, text, COLS);
+    move(row, 0);
+    for (int i = 0; i < COLS && text[i]; i++)
+        addch((unsigned char)text[i] < 0x80 ? (chtype)text[i] : '?');
     attrset(A_NORMAL);
-    clrtoeol();
 }
 
 /* A bar over the whole width. */
@@ -193,7 +197,8 @@ static void handle_key(struct screen *screen, int key)
     }
 }
 
-/* Handles keys until it is time for the next look. Returns a negative errno when nobody is there. */
+/* Handles keys until it is time for the next look. Returns a negative errno when nobody is there.
+ */
 static int wait_for_keys(struct screen *screen, uint64_t begin)
 {
     for (;;) {

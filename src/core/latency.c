@@ -42,8 +42,8 @@ uint64_t pk_latency_quantile(const uint64_t counts[PK_LATENCY_BUCKETS], double s
         double wanted = share * (double)total - below;
 
         if (counts[i] && (double)counts[i] >= wanted)
-            return (uint64_t)(begin + (end - begin) * (wanted > 0 ? wanted : 0) /
-                                          (double)counts[i]);
+            return (uint64_t)(begin +
+                              (end - begin) * (wanted > 0 ? wanted : 0) / (double)counts[i]);
         below += (double)counts[i];
     }
     return 0;

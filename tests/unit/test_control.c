@@ -195,6 +195,55 @@ static void test_nonsense(void **state)
     assert_int_equal(control_ask(good, "echo fine", &text, &error), 0);
 }
 
+/* Who asks without waiting gets each answer in turn, and none before it is there. */
+static void test_without_waiting(void **state)
+{
+    cleanup_close int fd = -1;
+    cleanup_strbuf struct strbuf text = {0};
+    struct base_error error = {0};
+    struct pollfd ready = {.events = POLLIN};
+
+    (void)state;
+    assert_int_equal(control_connect_now(getpid(), &fd, &error), 0);
+    assert_int_equal(control_take(fd, &text, &error), -EAGAIN);
+    assert_int_equal(error.code, 0);
+    assert_int_equal(control_begin(fd, "echo one"), 0);
+    assert_int_equal(control_begin(fd, "refuse"), 0);
+    ready.fd = fd;
+    assert_int_equal(poll(&ready, 1, 10000), 1);
+    assert_int_equal(control_take(fd, &text, &error), 0);
+    assert_string_equal(strbuf_text(&text), "one");
+    assert_int_equal(poll(&ready, 1, 10000), 1);
+    assert_int_equal(control_take(fd, &text, &error), -EPERM);
+    assert_string_equal(error.sentence, "not on a Friday");
+    assert_int_equal(control_take(fd, &text, NULL), -EAGAIN);
+}
+
+static int who(void *user, const char *argument, struct strbuf *answer)
+{
+    struct loop *loop = user;
+
+    (void)argument;
+    strbuf_addf(answer, "%d", control_server_peer(loop->server));
+    return 0;
+}
+
+static void test_who_asks(void **state)
+{
+    struct loop *loop = *state;
+    cleanup_strbuf struct strbuf text = {0};
+    char expected[16];
+    int fd;
+
+    assert_int_equal(control_server_peer(loop->server), 0);
+    assert_int_equal(control_server_add(loop->server, "who", who, loop), 0);
+    fd = client();
+    assert_int_equal(control_ask(fd, "who", &text, NULL), 0);
+    snprintf(expected, sizeof(expected), "%d", getpid());
+    assert_string_equal(strbuf_text(&text), expected);
+    close(fd);
+}
+
 static void test_too_many_clients(void **state)
 {
     int fds[CONTROL_CLIENTS_MAX + 4];
@@ -222,6 +271,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refusals_say_why, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nobody_there, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nonsense, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_without_waiting, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_who_asks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_too_many_clients, set_up, tear_down),
     };
 

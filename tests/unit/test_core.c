@@ -21,6 +21,7 @@
 #include "base/strbuf.h"
 #include "core/exec.h"
 #include "core/kernel.h"
+#include "core/latency.h"
 
 struct fixture {
     struct pk_kernel *kernel;
@@ -292,6 +293,55 @@ static void trace_decodes_arguments(void **state)
     assert_int_equal(fixture->kernel->stats.calls[SYS_openat].errors, 1);
 }
 
+static void latencies_are_sorted_into_buckets(void **state)
+{
+    uint64_t counts[PK_LATENCY_BUCKETS] = {0};
+    unsigned last = 0;
+
+    (void)state;
+    for (uint64_t ns = 1; ns < 1ULL << 45; ns += 1 + ns / 7) {
+        unsigned bucket = pk_latency_bucket(ns);
+
+        assert_true(bucket == last || bucket == last + 1);
+        assert_true(bucket < PK_LATENCY_BUCKETS);
+        assert_true(pk_latency_begin(bucket) <= ns);
+        assert_true(ns < pk_latency_begin(bucket + 1) || bucket == PK_LATENCY_BUCKETS - 1);
+        last = bucket;
+    }
+    assert_int_equal(last, PK_LATENCY_BUCKETS - 1);
+    assert_int_equal(pk_latency_quantile(counts, 0.5), 0);
+    for (uint64_t ns = 1000; ns <= 100000; ns += 10)
+        counts[pk_latency_bucket(ns)]++;
+    assert_in_range(pk_latency_quantile(counts, 0.5), 45000, 56000);
+    assert_in_range(pk_latency_quantile(counts, 0.99), 90000, 125000);
+}
+
+static void times_are_measured_while_somebody_asks(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pk_kernel *kernel = fixture->kernel;
+    struct pk_request request = make_request(fixture, SYS_openat);
+    uint32_t seen = 0;
+
+    kernel->config.trace = kernel->config.stats = false;
+    serve(&request);
+    assert_null(kernel->latencies);
+    assert_int_equal(kernel->stats.calls[SYS_openat].total_ns, 0);
+    assert_int_equal(pk_measure(kernel, 100), 0);
+    serve(&request);
+    serve(&request);
+    for (unsigned i = 0; i < PK_LATENCY_BUCKETS; i++)
+        seen += kernel->latencies->counts[SYS_openat][i];
+    assert_int_equal(seen, 2);
+    assert_true(kernel->stats.calls[SYS_openat].total_ns > 0);
+    kernel->measure_until_ns = 1; /* long ago */
+    serve(&request);
+    assert_int_equal(kernel->measure_until_ns, 0);
+    for (unsigned i = 0; i < PK_LATENCY_BUCKETS; i++)
+        seen -= kernel->latencies->counts[SYS_openat][i];
+    assert_int_equal(seen, 0);
+}
+
 static void discarded_answers_release_what_they_own(void **state)
 {
     int fd = dup(0);
@@ -319,6 +369,8 @@ int main(void)
         kernel_test(iovecs_are_checked),
         kernel_test(denials_are_told_once),
         kernel_test(trace_decodes_arguments),
+        kernel_test(latencies_are_sorted_into_buckets),
+        kernel_test(times_are_measured_while_somebody_asks),
         kernel_test(discarded_answers_release_what_they_own),
     };
 
