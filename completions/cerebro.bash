@@ -274,6 +274,15 @@ _cerebro_log()
     esac
 }
 
+_cerebro_top()
+{
+    if [[ $prev == --sort ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "calls cpu memory latency denials tasks pid" -- "$cur")
+    else
+        mapfile -t COMPREPLY < <(compgen -W "--delay --sort --once --json --help" -- "$cur")
+    fi
+}
+
 _cerebro()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
@@ -297,7 +306,7 @@ _cerebro()
     syscalls) _cerebro_syscalls ;;
     kapi) _cerebro_kapi ;;
     log) _cerebro_log ;;
-    top) mapfile -t COMPREPLY < <(compgen -W "--delay --once --json --sort --help" -- "$cur") ;;
+    top) _cerebro_top ;;
     ps | doctor) mapfile -t COMPREPLY < <(compgen -W "--json --help" -- "$cur") ;;
     help) mapfile -t COMPREPLY < <(compgen -W "run learn explain attach detach ps top log doctor syscalls kapi" -- "$cur") ;;
     esac

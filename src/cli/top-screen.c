@@ -232,8 +232,10 @@ static int check_terminal(struct base_error *error)
     if (term == NULL || term[0] == '\0')
         return base_fail(error, ENOTTY, "set it, or print one look: cerebro top --once",
                          "TERM does not say what terminal this is");
-    if (setupterm(NULL, STDOUT_FILENO, &found) == OK)
+    if (setupterm(NULL, STDOUT_FILENO, &found) == OK) {
+        del_curterm(cur_term); /* newterm() makes its own */
         return 0;
+    }
     return base_fail(error, ENOTTY,
                      found == 0 ? "set TERM=xterm, install ncurses-term, or use --once"
                                 : "install ncurses-base, or use --once",

@@ -23,6 +23,9 @@
 
 #include <cmocka.h>
 
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/strbuf.h"
 #include "cerebro/process_kernel.h"
 
 #define SH(script)                    \
@@ -633,6 +636,29 @@ static void test_hidden_and_profile(void **state)
     rmdir(directory);
 }
 
+/* What is done to a guest by way of the library is in the audit log, and by whom. */
+static void test_actions_are_recorded(void **state)
+{
+    char log[] = "/var/tmp/test-api-XXXXXX";
+    char by[32];
+    process_kernel_t *kernel = create();
+    cleanup_close int fd = mkostemp(log, O_CLOEXEC);
+    cleanup_strbuf struct strbuf text = {0};
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(pk_set_option(kernel, "--audit", log), 0);
+    assert_true(pk_spawn(kernel, SH("trap '' TERM; sleep 1000")) > 0);
+    assert_int_equal(pk_signal(kernel, SIGWINCH), 0);
+    pk_destroy(kernel);
+    assert_int_equal(io_read_file(AT_FDCWD, log, 1 << 20, &text), 0);
+    unlink(log);
+    assert_non_null(strstr(strbuf_text(&text), "\"what\":\"signal 28 to "));
+    assert_non_null(strstr(strbuf_text(&text), "\"what\":\"stop\""));
+    snprintf(by, sizeof(by), "\"by\":%d}\n", getpid());
+    assert_non_null(strstr(strbuf_text(&text), by));
+}
+
 static void test_bad_input(void **state)
 {
     process_kernel_t *kernel = create();
@@ -678,6 +704,7 @@ int main(void)
         cmocka_unit_test(test_options_and_denials),
         cmocka_unit_test(test_what_the_program_denies_is_told),
         cmocka_unit_test(test_hidden_and_profile),
+        cmocka_unit_test(test_actions_are_recorded),
         cmocka_unit_test(test_bad_input),
     };
 
