@@ -279,7 +279,7 @@ _cerebro_top()
     if [[ $prev == --sort ]]; then
         mapfile -t COMPREPLY < <(compgen -W "calls cpu memory latency denials tasks pid" -- "$cur")
     else
-        mapfile -t COMPREPLY < <(compgen -W "--delay --sort --once --json --help" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "--delay --pid --sort --once --json --help" -- "$cur")
     fi
 }
 

@@ -274,6 +274,14 @@ static void drop_gone(struct top *top)
     top->count = kept;
 }
 
+static bool is_wanted(const struct top *top, pid_t kernel)
+{
+    for (size_t i = 0; i < top->pid_count; i++)
+        if (top->pids[i] == kernel)
+            return true;
+    return top->pid_count == 0;
+}
+
 static int look_at_processes(struct top *top)
 {
     uint64_t now = io_now_ns();
@@ -289,7 +297,7 @@ static int look_at_processes(struct top *top)
     for (size_t i = 0; i < list.count; i++) {
         struct top_kernel *kernel = find(top, &list.rows[i]);
 
-        if (kernel == NULL)
+        if (kernel == NULL && is_wanted(top, list.rows[i].supervisor->pid))
             kernel = add(top, &list.rows[i]);
         if (kernel)
             update(kernel, &list.rows[i], seconds);

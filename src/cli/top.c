@@ -2,12 +2,14 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "cli/cli.h"
 
 #define DELAY_DEFAULT 2.0
@@ -16,7 +18,7 @@
 #define DELAY_MAX     3600.0
 
 static const char help[] =
-    "usage: cerebro top [-d SECONDS] [--sort KEY] [--once [--json]]\n"
+    "usage: cerebro top [-d SECONDS] [-p LIST] [--sort KEY] [--once [--json]]\n"
     "\n"
     "Shows what the running process kernels do: their tasks, how many calls they serve a second and\n"
     "how long that takes (half of the calls within P50, 99 of 100 within P99; n, u, m and s are\n"
@@ -24,6 +26,7 @@ static const char help[] =
     "in percent of one CPU, and the program's memory.\n"
     "\n"
     "  -d, --delay SECONDS   how long between two looks (default 2; 0.1 to 3600)\n"
+    "  -p, --pid LIST        only these kernels, numbers with commas\n"
     "  --sort KEY            calls (default), cpu, memory, latency, denials, tasks or pid\n"
     "  --once                look twice, SECONDS (default 1) apart, print that, and end\n"
     "  --json                with --once: a JSON array, with the calls of each kernel\n"
@@ -33,8 +36,7 @@ static const char help[] =
     "user and root; while somebody looks, it measures the time of each call.\n";
 
 struct top_options {
-    double delay; /* 0: the default */
-    enum top_order order;
+    struct top top; /* its delay is 0 for the default */
     bool once;
     bool json;
 };
@@ -77,7 +79,7 @@ static int show_once(struct top *top, bool json)
 
 static int show(const struct top_options *options)
 {
-    struct top top = {.delay = options->delay, .order = options->order};
+    struct top top = options->top;
     struct base_error error = {0};
     int r;
 
@@ -99,15 +101,31 @@ static int set_delay(struct top_options *options, const char *text)
 
     if (end == text || *end != '\0' || !(value >= DELAY_MIN && value <= DELAY_MAX))
         return cli_usage("top", "--delay takes seconds, 0.1 to 3600, not '%s'", text);
-    options->delay = value;
+    options->top.delay = value;
     return 0;
+}
+
+static int set_pids(struct top *top, char *text)
+{
+    char *save = NULL;
+
+    for (char *item = strtok_r(text, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
+        uint64_t pid;
+
+        if (io_parse_u64(item, INT_MAX, &pid) < 0 || pid == 0)
+            return cli_usage("top", "--pid takes numbers of kernels, not '%s'", item);
+        if (top->pid_count == TOP_PIDS_MAX)
+            return cli_usage("top", "--pid takes %d numbers at most", TOP_PIDS_MAX);
+        top->pids[top->pid_count++] = (pid_t)pid;
+    }
+    return top->pid_count ? 0 : cli_usage("top", "--pid takes a list of numbers");
 }
 
 static int set_order(struct top_options *options, const char *text)
 {
     for (unsigned i = 0; i < TOP_ORDERS; i++)
         if (strcmp(top_order_names[i], text) == 0) {
-            options->order = i;
+            options->top.order = i;
             return 0;
         }
     return cli_usage("top", "--sort does not know '%s'", text);
@@ -115,17 +133,16 @@ static int set_order(struct top_options *options, const char *text)
 
 static int run(int argc, char **argv)
 {
-    static const struct option known[] = {{"delay", required_argument, NULL, 'd'},
-                                          {"sort", required_argument, NULL, 's'},
-                                          {"once", no_argument, NULL, 'o'},
-                                          {"json", no_argument, NULL, 'j'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option known[] = {
+        {"delay", required_argument, NULL, 'd'}, {"sort", required_argument, NULL, 's'},
+        {"pid", required_argument, NULL, 'p'},   {"once", no_argument, NULL, 'o'},
+        {"json", no_argument, NULL, 'j'},        {NULL, 0, NULL, 0}};
     struct top_options options = {0};
     int option;
     int r = 0;
 
     opterr = 0;
-    while (r == 0 && (option = getopt_long(argc, argv, ":d:", known, NULL)) != -1) {
+    while (r == 0 && (option = getopt_long(argc, argv, ":d:p:", known, NULL)) != -1) {
         if (option == ':')
             return cli_usage("top", "%s needs a value", argv[optind - 1]);
         if (option == '?')
@@ -134,6 +151,8 @@ static int run(int argc, char **argv)
         options.json = options.json || option == 'j';
         if (option == 'd')
             r = set_delay(&options, optarg);
+        if (option == 'p')
+            r = set_pids(&options.top, optarg);
         if (option == 's')
             r = set_order(&options, optarg);
     }

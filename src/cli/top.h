@@ -73,8 +73,12 @@ enum top_order {
     TOP_ORDERS,
 };
 
+#define TOP_PIDS_MAX 64
+
 struct top {
     struct top_kernel **kernels; /* sorted */
+    pid_t pids[TOP_PIDS_MAX];    /* the kernels to show */
+    size_t pid_count;            /* 0: all */
     size_t count;
     double delay; /* seconds between looks */
     enum top_order order;
