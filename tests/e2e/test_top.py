@@ -69,6 +69,8 @@ def look(*words: str) -> dict[int, dict[str, Any]]:
 
 def test_what_it_knows(kernels: Kernels) -> None:
     busy, idle = kernels.start(BUSY), kernels.start("sleep 100 & sleep 100")
+    # Its programs are still starting.
+    assert wait_until(lambda: look("-d", "0.2", "-p", str(idle))[idle]["calls_per_s"] == 0)
     seen = look("-d", "0.5")
     one = seen[busy]
     assert one["state"] == "answers" and not one["stopped"] and one["uid"] == os.getuid()
