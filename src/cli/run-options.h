@@ -25,7 +25,7 @@ struct run_options {
     bool diff;
     bool json;
     bool quiet;
-    const char *trace_file;            /* NULL: stderr */
+    const char *trace_file; /* NULL: stderr */
     struct audit_options audit;
     bool learns;                       /* `cerebro learn`: --output is known */
     const char *output;                /* of it */
