@@ -67,6 +67,7 @@ struct process_kernel {
     int listener;     /* of the guest's filter; -1: none */
     int wait_status;
     unsigned receivers, idle; /* threads, and those that wait for a message */
+    unsigned at_end;          /* of the idle ones: those that have found the channel closed */
     bool has_watchdog;
     bool watchdog_idle; /* it waits for a call, not for a time */
     struct list calls;  /* struct pk_call, those whose handlers run */

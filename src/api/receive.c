@@ -180,6 +180,20 @@ static void conclude(process_kernel_t *kernel, const struct channel_message *las
     pthread_mutex_unlock(&kernel->lock);
 }
 
+/*
+ * The end of the channel says nothing yet while another receiver may still hold the last message,
+ * which says how the guest ended.
+ */
+static bool is_last_at_end(process_kernel_t *kernel)
+{
+    bool last;
+
+    pthread_mutex_lock(&kernel->lock);
+    last = ++kernel->at_end == kernel->idle;
+    pthread_mutex_unlock(&kernel->lock);
+    return last;
+}
+
 /* Returns false when there is nothing more to come. */
 static bool receive_one(process_kernel_t *kernel, struct post *post)
 {
@@ -193,7 +207,8 @@ static bool receive_one(process_kernel_t *kernel, struct post *post)
     if (r == -EPROTO)
         return true;
     if (r < 0) {
-        conclude(kernel, NULL);
+        if (is_last_at_end(kernel))
+            conclude(kernel, NULL);
         return false;
     }
     base_close(sent);
@@ -218,6 +233,7 @@ static void *receiver(void *argument)
         ;
     pthread_mutex_lock(&kernel->lock);
     kernel->idle--;
+    kernel->at_end--;
     kernel->receivers--;
     pthread_cond_broadcast(&kernel->changed);
     pthread_mutex_unlock(&kernel->lock);

@@ -31,7 +31,7 @@
 #endif
 
 #define NS_PER_MS       1000000ULL
-#define PATIENCE_MS     100 /* without any thread getting to its stop */
+#define PATIENCE_MS     500 /* without any thread getting to its stop */
 #define ROUNDS_MAX      100
 #define QUICK_LOOKS     50 /* before sleeping between looks */
 #define SLEEP_NS        50000

@@ -251,10 +251,9 @@ static void test_waiting_calls_go_on(void **state)
     pid_t pids[CALLS];
 
     (void)state;
-    for (int i = 0; i < CALLS; i++)
-        pids[i] = start_target(calls[i]);
-    usleep(100000);
     for (int i = 0; i < CALLS; i++) {
+        pids[i] = start_target(calls[i]);
+        usleep(30000); /* until it waits, and long before it stops waiting */
         kernels[i] = create();
         must(pk_set_handler(kernels[i], SYS_getppid, count, NULL));
         must(pk_attach(kernels[i], pids[i]));
