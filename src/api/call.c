@@ -18,7 +18,8 @@
 #define SECCOMP_ADDFD_FLAG_SEND (1UL << 1)
 #endif
 
-#define PAGE 4096
+#define PAGE        4096
+#define PATIENCE_MS 1000 /* for a kernel that is busy with other calls */
 
 static __thread process_kernel_t *current;
 static __thread bool deferred; /* the call whose handler runs here belongs to somebody else now */
@@ -168,11 +169,15 @@ static int forward(struct pk_call *call)
 {
     struct channel_message message = {.type = CHANNEL_FORWARD, .call = call->request};
     size_t size = offsetof(struct channel_call, pid);
+    int r;
 
     /* An attached process has nobody else to ask. */
     if (call->kernel->attached)
         return send_native(call);
-    return take_answer(call) ? channel_send(call->kernel->channel, &message, size, -1) : -ENOENT;
+    if (!take_answer(call))
+        return -ENOENT;
+    r = channel_send_patiently(call->kernel->channel, &message, size, PATIENCE_MS);
+    return r < 0 ? send_result(call, -EIO, 0) : 0;
 }
 
 /* Takes the call off the list of those that the watchdog looks after. */
@@ -221,6 +226,20 @@ static long run_plain(struct pk_call *call, void *user)
     return handler->plain(call->request.nr, call->request.args);
 }
 
+/* The kernel keeps the audit log; a keeper denies by itself and needs no telling. */
+static void record_denial(const struct pk_call *call, int errnum)
+{
+    struct channel_message message = {.type = CHANNEL_DENIED,
+                                      .denied = {.tid = call->request.tid,
+                                                 .pid = call->request.pid,
+                                                 .nr = call->request.nr,
+                                                 .errnum = errnum}};
+
+    if (!call->kernel->attached)
+        channel_send_patiently(call->kernel->channel, &message, sizeof(message.denied),
+                               PATIENCE_MS);
+}
+
 static long run_denial(struct pk_call *call, void *user)
 {
     const struct api_handler *handler = user;
@@ -228,6 +247,7 @@ static long run_denial(struct pk_call *call, void *user)
 
     snprintf(text, sizeof(text), "%s\nthe program that runs it denies it\nleave out pk_deny()",
              abi_syscall_by_nr(call->request.nr)->name);
+    record_denial(call, handler->deny);
     api_tell(call->kernel, PK_EVENT_DENIAL, call->request.nr, 0, text);
     return -handler->deny;
 }

@@ -1,6 +1,7 @@
 #include "control/channel.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -27,6 +28,17 @@ int channel_send(int channel, const struct channel_message *message, size_t size
         memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
     }
     return sendmsg(channel, &header, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+int channel_send_patiently(int channel, const struct channel_message *message, size_t size,
+                           int patience_ms)
+{
+    struct pollfd room = {.fd = channel, .events = POLLOUT};
+    int r = channel_send(channel, message, size, -1);
+
+    while (r == -EAGAIN && poll(&room, 1, patience_ms) > 0)
+        r = channel_send(channel, message, size, -1);
+    return r;
 }
 
 int channel_receive(int channel, struct channel_message *ret_message, int *ret_fd)

@@ -34,6 +34,8 @@ enum channel_type {
     /* keeper to program */
     CHANNEL_READY,    /* it waits for CHANNEL_ATTACH */
     CHANNEL_DETACHED, /* the target goes on natively; the last one */
+    /* program to kernel, again */
+    CHANNEL_DENIED, /* `denied`: a call that the program itself has refused, for the audit log */
 };
 
 #define CHANNEL_NUMBERS 512 /* system calls, as PK_NR_LIMIT */
@@ -82,6 +84,13 @@ struct channel_ended {
     uint64_t duration_ns;
 };
 
+struct channel_denied {
+    int32_t tid;
+    int32_t pid;
+    int32_t nr;
+    int32_t errnum; /* positive */
+};
+
 #define CHANNEL_TEXT_MAX 1024
 
 struct channel_failed {
@@ -98,6 +107,7 @@ struct channel_message {
         struct channel_call call;
         struct channel_started started;
         struct channel_ended ended;
+        struct channel_denied denied;
         struct channel_failed failed;
         struct channel_rules rules;
         int32_t number;
@@ -111,6 +121,10 @@ struct channel_message {
  * errno.
  */
 int channel_send(int channel, const struct channel_message *message, size_t size, int fd);
+
+/* The same without a descriptor, but waits up to `patience_ms` for the other side to keep up. */
+int channel_send_patiently(int channel, const struct channel_message *message, size_t size,
+                           int patience_ms);
 
 /*
  * Receives the next message; waits for it when the channel is blocking. What was not sent is 0.

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "abi/syscalls.h"
 #include "base/cleanup.h"
 #include "base/map.h"
 #include "control/channel.h"
@@ -110,6 +111,26 @@ static void stop(struct remote *remote, const char *why)
     trap_stop(remote->trap);
 }
 
+/* What the program refuses is a denial as any other, but for its own telling of it. */
+static void record_denial(struct remote *remote, const struct channel_denied *denied)
+{
+    const struct abi_syscall *call = abi_syscall_by_nr(denied->nr);
+    struct pk_audit_record record = {.event = "denied",
+                                     .pid = denied->pid,
+                                     .tid = denied->tid,
+                                     .rule = "the program that runs it denies it",
+                                     .answer = -denied->errnum};
+    char what[64];
+
+    if (call == NULL)
+        return;
+    snprintf(record.call, sizeof(record.call), "%s", call->name);
+    snprintf(what, sizeof(what), "system call %s", call->name);
+    record.what = what;
+    remote->kernel->stats.denials++;
+    pk_audit(remote->kernel, NULL, &record);
+}
+
 static void obey(struct remote *remote, const struct channel_message *message)
 {
     switch (message->type) {
@@ -121,6 +142,9 @@ static void obey(struct remote *remote, const struct channel_message *message)
         break;
     case CHANNEL_STOP:
         stop(remote, "stop");
+        break;
+    case CHANNEL_DENIED:
+        record_denial(remote, &message->denied);
         break;
     default:
         break;

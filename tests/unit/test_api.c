@@ -591,8 +591,13 @@ static void test_what_the_program_denies_is_told(void **state)
 {
     process_kernel_t *kernel = create();
     struct events events = {0};
+    char log[] = "/var/tmp/test-api-XXXXXX";
+    cleanup_close int fd = mkostemp(log, O_CLOEXEC);
+    cleanup_strbuf struct strbuf text = {0};
 
     (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(pk_set_option(kernel, "--audit", log), 0);
     pk_set_event_handler(kernel, on_event, &events);
     assert_int_equal(pk_deny(kernel, SYS_getppid, EDOM), 0);
     assert_int_equal(run(kernel, ask_parent), EDOM << 8);
@@ -600,6 +605,11 @@ static void test_what_the_program_denies_is_told(void **state)
     assert_int_equal(events.denied_nr, SYS_getppid);
     assert_ptr_equal(strstr(events.denial, "getppid\n"), events.denial);
     pk_destroy(kernel);
+    assert_int_equal(io_read_file(AT_FDCWD, log, 1 << 20, &text), 0);
+    unlink(log);
+    assert_non_null(
+        strstr(strbuf_text(&text), "\"call\":\"getppid\",\"what\":\"system call getppid\""));
+    assert_non_null(strstr(strbuf_text(&text), "\"answer\":\"EDOM\""));
 }
 
 static int write_file(const char *path, const char *text)
