@@ -656,6 +656,18 @@ def test_example_restricted() -> None:
     assert done.returncode == 40 + errno.EPERM or "signal 9" in done.stderr
 
 
+def test_example_windows_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = example("windows_app.py", str(tmp_path / "prefix"), "x.exe")
+    assert done.returncode == 1 and "no Windows kernels yet" in done.stderr
+    (tmp_path / "wine").write_text("#!/bin/sh\necho $WINEPREFIX $*; echo kept >$WINEPREFIX/file\n")
+    (tmp_path / "wine").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    done = example("windows_app.py", str(tmp_path / "prefix"), "x.exe", "a")
+    assert done.returncode == 0 and done.stdout == f"{tmp_path}/prefix x.exe a\n", done.stderr
+    assert (tmp_path / "prefix/file").read_text() == "kept\n"
+
+
 def test_example_embedded_device() -> None:
     code = """
 import fcntl, os, struct
