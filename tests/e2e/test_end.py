@@ -621,7 +621,8 @@ def test_private_copies_of_killed_runs_are_removed(moved: Path, work: Path) -> N
     others.mkdir(0o700)
     (others / "precious").touch()
     kill_completely(killed)
-    assert len(copies(runtime)) == 3
+    # As a rule nobody could tidy up; a reaper on another processor may have been quick enough.
+    assert len(copies(runtime)) in (2, 3)
     time.sleep(5.5)
     env = base_environment(XDG_RUNTIME_DIR=str(runtime))
     run_host([moved, "run", "--", "/bin/true"], env=env).ok()
