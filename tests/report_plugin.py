@@ -31,6 +31,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.xfail(reason=f"known fault: {reason}", strict=False))
 
 
+def said(report: pytest.TestReport, failed_before: bool) -> str:
+    """A test that broke off could not tidy up: what is there after that was not left behind."""
+    text = report.longreprtext
+    if report.when == "teardown" and failed_before:
+        text = text.replace("left running", "still running").replace("left on", "still on")
+    return text
+
+
 class Reporter:
     def __init__(self, path: str) -> None:
         self.file = open(path, "a", encoding="utf-8")
@@ -50,7 +58,7 @@ class Reporter:
         elif report.outcome == "skipped" and hasattr(report, "wasxfail"):
             record["text"] = report.wasxfail
         elif report.outcome != "passed":
-            record["text"] += report.longreprtext + "\n"
+            record["text"] += said(report, bool(record["text"])) + "\n"
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         self.write(self.open.pop(nodeid))
