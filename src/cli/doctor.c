@@ -72,8 +72,13 @@ static void print_text(const struct trap_features *features, const struct findin
     struct pk_config config = {0};
 
     trap_filter_facts(&config, &facts);
-    printf("Linux %u.%u; filter: %u instructions, longest path %u\n", features->kernel_major,
+    trap_filter_cost(&config, &facts);
+    printf("Linux %u.%u; filter: %u instructions, longest path %u", features->kernel_major,
            features->kernel_minor, facts.instructions, facts.longest_path);
+    if (facts.checked_ns > 0)
+        printf("; adds %.0f ns to a native call, %.0f ns where it looks at arguments",
+               facts.plain_ns, facts.checked_ns);
+    printf("\n");
     for (size_t i = 0; i < count; i++) {
         const struct finding *f = &findings[i];
 
@@ -95,11 +100,14 @@ static void print_json(const struct trap_features *features, const struct findin
     struct pk_config config = {0};
 
     trap_filter_facts(&config, &facts);
+    trap_filter_cost(&config, &facts);
     strbuf_addf(&out,
                 "{\"usable\":%s,\"kernel\":\"%u.%u\",\"landlock_abi\":%d,"
-                "\"filter_instructions\":%u,\"filter_longest_path\":%u,\"features\":[",
+                "\"filter_instructions\":%u,\"filter_longest_path\":%u,\"filter_ns\":%.1f,"
+                "\"filter_checked_ns\":%.1f,\"features\":[",
                 usable ? "true" : "false", features->kernel_major, features->kernel_minor,
-                features->landlock_abi, facts.instructions, facts.longest_path);
+                features->landlock_abi, facts.instructions, facts.longest_path, facts.plain_ns,
+                facts.checked_ns);
     for (size_t i = 0; i < count; i++)
         strbuf_addf(&out,
                     "%s{\"name\":\"%s\",\"present\":%s,\"required\":%s,\"since\":\"%s\","

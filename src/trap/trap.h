@@ -198,12 +198,19 @@ void trap_free(struct trap *trap);
  */
 int trap_kill_descendants(void);
 
-/*
- * Describes the filter for `cerebro doctor`: instructions, depth of the longest path, measured cost
- * per native call in nanoseconds (0 when not measured).
- */
+/* What `cerebro doctor` tells of the filter. */
 struct trap_filter_facts {
     unsigned instructions;
     unsigned longest_path;
+    double plain_ns;   /* added to each native call */
+    double checked_ns; /* to one with arguments to look at, such as read; 0: not measured */
 };
+
+/* Fills in the first two. */
 void trap_filter_facts(const struct pk_config *config, struct trap_filter_facts *ret_facts);
+
+/*
+ * Measures the others, in a child process that is gone afterwards; takes some ten milliseconds.
+ * They stay 0 where the host refuses a filter. No thread may reap children meanwhile.
+ */
+void trap_filter_cost(const struct pk_config *config, struct trap_filter_facts *facts);
