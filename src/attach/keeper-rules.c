@@ -13,6 +13,7 @@
 #include "attach/keeper-internal.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/strbuf.h"
 
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS /* 6.6 */
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS      SECCOMP_IOW(4, __u64)
@@ -94,15 +95,56 @@ static int set_limits(struct keeper *keeper, const struct channel_rules *rules,
 
 /* ---- records ---- */
 
+static const char *name_of(int nr)
+{
+    const struct abi_syscall *call = abi_syscall_by_nr(nr);
+
+    return call ? call->name : "?";
+}
+
 void keeper_record(const struct keeper *keeper, const char *event, pid_t pid, int nr, int errnum)
 {
-    struct keeper_record record = {.event = event, .pid = pid, .nr = nr, .errnum = errnum};
+    struct keeper_record record = {
+        .event = event, .what = "", .pid = pid, .nr = nr, .errnum = errnum};
 
     if (keeper->options->record)
         keeper->options->record(keeper->options->user, &record);
 }
 
-/* The log that came with these rules, or none. */
+/* "deny execve, ptrace; pass openat; memory 268435456" */
+static void describe_rules(const struct channel_rules *rules, struct strbuf *text)
+{
+    const char *comma = "deny ";
+
+    for (int nr = 0; nr < CHANNEL_NUMBERS; nr++)
+        if (rules->denied[nr]) {
+            strbuf_addf(text, "%s%s", comma, name_of(nr));
+            comma = ", ";
+        }
+    comma = text->length ? "; pass " : "pass ";
+    for (int nr = 0; nr < CHANNEL_NUMBERS; nr++)
+        if (attach_has(rules->passed, nr)) {
+            strbuf_addf(text, "%s%s", comma, name_of(nr));
+            comma = ", ";
+        }
+    for (unsigned i = 0; i < CHANNEL_LIMIT_COUNT; i++)
+        if (rules->limits[i])
+            strbuf_addf(text, "%s%s %" PRIu64, text->length ? "; " : "", limits[i].name,
+                        rules->limits[i]);
+}
+
+static void record_rules(const struct keeper *keeper, const struct channel_rules *rules)
+{
+    cleanup_strbuf struct strbuf text = {0};
+    struct keeper_record record = {.event = "policy", .pid = keeper->target, .nr = -1};
+
+    describe_rules(rules, &text);
+    record.what = strbuf_text(&text);
+    if (keeper->options->record)
+        keeper->options->record(keeper->options->user, &record);
+}
+
+/* The log that came with these rules, or the standing one; what they are is its first word. */
 static void begin_log(struct keeper *keeper)
 {
     int fd = take_fd(&keeper->audit);
@@ -112,6 +154,7 @@ static void begin_log(struct keeper *keeper)
     else
         base_close(fd);
     keeper_record(keeper, "attach", keeper->target, -1, 0);
+    record_rules(keeper, &keeper->rules);
 }
 
 /* ---- beginning ---- */
@@ -122,11 +165,9 @@ static void list_numbers(const uint64_t *numbers, char *text, size_t size)
 
     text[0] = '\0';
     for (int nr = 0; nr < CHANNEL_NUMBERS && used + 32 < size; nr++) {
-        const struct abi_syscall *call = abi_syscall_by_nr(nr);
-
         if (attach_has(numbers, nr))
-            used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "",
-                                     call ? call->name : "?");
+            used +=
+                (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", name_of(nr));
     }
     if (used + 32 >= size)
         snprintf(text + used, size - used, ", ...");

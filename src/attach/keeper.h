@@ -14,7 +14,8 @@
 
 /* Something that whoever answers for the machine wants to read later. */
 struct keeper_record {
-    const char *event; /* "attach", "denied", "detach" */
+    const char *event; /* "attach", "policy", "denied", "detach" */
+    const char *what;  /* "policy": the rules, as words; else "" */
     pid_t pid;         /* of the thread that was denied something, or the target */
     int nr;            /* the denied call; -1: of another architecture, or none */
     int errnum;        /* positive; 0 */
@@ -25,7 +26,7 @@ struct keeper_options {
     int channel; /* taken over */
     /*
      * Where records go. `log` says whose: a descriptor that comes with new rules (taken over), or
-     * -1 with rules that want no records. Both may be NULL; neither may wait.
+     * -1 with rules that name none. Both may be NULL; neither may wait.
      */
     void (*log)(void *user, int fd);
     void (*record)(void *user, const struct keeper_record *record);

@@ -75,7 +75,7 @@ static void on_record(void *user, const struct keeper_record *record)
     struct pk_audit_record full = {.event = record->event,
                                    .pid = record->pid,
                                    .tid = record->pid,
-                                   .what = "",
+                                   .what = record->what,
                                    .rule = record->errnum ? "denied by the attached kernel" : "",
                                    .answer = -record->errnum};
 

@@ -97,11 +97,23 @@ def test_denials_are_recorded(work: Path) -> None:
         ask(shell, f"mkdir {work}/c 2>/dev/null; echo $?")
         cerebro("detach", shell.pid).ok()
     records = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [record["event"] for record in records] == ["attach", "denied", "detach"]
+    assert [record["event"] for record in records] == ["attach", "policy", "denied", "detach"]
     assert records[0]["pid"] == shell.pid and records[0]["comm"] == "sh"
-    assert records[1]["call"] == "mkdir" and records[1]["answer"] == "EPERM"
-    assert records[1]["comm"] == "mkdir" and records[1]["pid"] != shell.pid
+    assert records[1]["pid"] == shell.pid and records[1]["what"] == "deny mkdir"
+    assert records[2]["call"] == "mkdir" and records[2]["answer"] == "EPERM"
+    assert records[2]["comm"] == "mkdir" and records[2]["pid"] != shell.pid
     assert cerebro("attach", "--deny", "mkdir", "--audit", "/nowhere/x", os.getpid()).status == 1
+
+
+def test_attachments_are_in_the_log_of_the_user(work: Path) -> None:
+    env = base_environment(XDG_STATE_HOME=str(work), CEREBRO_AUDIT="file")
+    with target("/bin/sh") as shell:
+        cerebro("attach", "--deny", "rmdir,mkdir", "--limit", "files=64", shell.pid, env=env).ok()
+        cerebro("detach", shell.pid, env=env).ok()
+    shown = cerebro("log", "--json", env=env).ok().out
+    records = [json.loads(line) for line in shown.splitlines()]
+    assert [(record["event"], record["what"]) for record in records] == [
+        ("attach", ""), ("policy", "deny mkdir, rmdir; files 64"), ("detach", "")]
 
 
 def test_attach_again_takes_the_same_filter() -> None:
