@@ -27,11 +27,7 @@
 #include "attach/attach-internal.h"
 #include "cerebro/process_kernel.h"
 
-#ifdef __SANITIZE_ADDRESS__
-#define CYCLES 200
-#else
 #define CYCLES 1000
-#endif
 
 static process_kernel_t *create(void)
 {
