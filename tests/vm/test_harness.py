@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
-from vm import image, kernels, mirror, results  # noqa: E402
+from vm import image, kernels, machine, mirror, results  # noqa: E402
 from vm.machine import Ended  # noqa: E402
 
 GOOD = "@1 pass root/a 3 ms\n@2 row table x\\ty\n@3 skip b why\\nnot\n@4 end all\n"
@@ -44,6 +44,35 @@ def test_lost_results_are_failures(text, name):
 
 def test_guest_that_never_boots():
     assert outcomes(results.read_results(ended("", "nothing", True)))["kernel-boots"] == "failed"
+
+
+class Stand(machine.Machine):
+    """Runs a shell script in the place of QEMU: $folder is where its serial lines go, $boot its number."""
+
+    def argv(self, folder):
+        boots = self.image.parent / "boots"
+        boots.write_text((boots.read_text() if boots.exists() else "") + "x")
+        return ["sh", "-c", f"folder={folder}; boot={len(boots.read_text())}\n{self.image.read_text()}"]
+
+
+RACE = "[    1.1] Oops: int3: 0000 [#1] SMP NOPTI"
+
+
+@pytest.mark.parametrize("script, begun, false_starts, failed", [
+    ("good", True, 0, False),
+    ("[ $boot = 1 ] && echo Kernel panic >$folder/console && exit; good", True, 1, False),
+    (f"[ $boot = 1 ] && {{ good; echo '{RACE}' >>$folder/console; exit; }}; good", True, 1, False),
+    ("[ $boot = 1 ] && exec sleep 100; good", True, 1, False),
+    ("echo Kernel panic >$folder/console", False, 2, True),
+    ("good; echo 'Oops: 0002 [#1] SMP' >>$folder/console", True, 0, True),
+])
+def test_boots_that_come_to_nothing_are_made_again(tmp_path, monkeypatch, script, begun, false_starts, failed):
+    monkeypatch.setattr(machine, "QEMU", "sh")
+    (tmp_path / "image").write_text("good() { echo 'kapi-test: begin' >$folder/console; "
+                                    f"printf '@1 pass a\\n@2 end all\\n' >$folder/results; }}\n{script}\n")
+    after = Stand(tmp_path / "image", tmp_path, 20, boot_seconds=1).run()
+    assert (machine.BEGIN in after.console, len(after.false_starts)) == (begun, false_starts)
+    assert any(outcome == "failed" for outcome in outcomes(results.read_results(after)).values()) is failed
 
 
 @pytest.mark.parametrize("line", [

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from .machine import Ended
+from .machine import BEGIN, Ended
 
 # @NUMBER WORD NAME TEXT, the text with \n, \t and \\ written so. Numbers are consecutive and the last word is
 # "end", so that a result that got lost, and a guest that died, are noticed.
 LINE = re.compile(r"@(\d+) (pass|fail|skip|row|end) (\S+) ?(.*)")
 OUTCOMES = {"pass": "passed", "fail": "failed", "skip": "skipped"}
-BEGIN = "kapi-test: begin"
 PANIC = "kapi-test: panic expected"
 # Between these allocations are made to fail, of which the kernel itself tells with a trace.
 FAULTS_BEGIN, FAULTS_END = "kapi-test: faults begin", "kapi-test: faults end"
@@ -42,6 +41,7 @@ class Record:
 class Report:
     records: list[Record] = field(default_factory=list)
     rows: list[tuple[str, list[str]]] = field(default_factory=list)  # (name of the table, cells)
+    false_starts: list[str] = field(default_factory=list)
 
     def add(self, name: str, outcome: str, text: str = "") -> None:
         self.records.append(Record(name, outcome, text))
@@ -53,7 +53,7 @@ def unescape(text: str) -> str:
 
 def read_results(ended: Ended, panics: bool = False) -> Report:
     """All results of a machine. `panics`: its last test is a panic of the kernel, which has to be there."""
-    report = Report()
+    report = Report(false_starts=ended.false_starts)
     expected, complete = 1, False
     for line in ended.results.splitlines():
         found = LINE.fullmatch(line)
@@ -75,7 +75,8 @@ def read_results(ended: Ended, panics: bool = False) -> Report:
 def cut(ended: Ended) -> str:
     why = f"killed after {ended.seconds:.0f} s" if ended.too_long else f"QEMU ended with {ended.status}"
     tail = "\n".join(ended.console.splitlines()[-40:])
-    return f"{why} {ended.reason}\nlast results:\n{ended.results[-600:]}\nlast words of the kernel:\n{tail}"
+    again = "".join(f"earlier boot: {reason}\n" for reason in ended.false_starts)
+    return f"{again}{why} {ended.reason}\nlast results:\n{ended.results[-600:]}\nlast words of the kernel:\n{tail}"
 
 
 def add_console(report: Report, ended: Ended, panics: bool) -> None:
