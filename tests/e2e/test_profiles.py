@@ -1,5 +1,5 @@
-"""Profiles: the ten that are shipped with the programs they are for, layers, errors, learning,
-trying out, and the options that they stand for."""
+"""Profiles: the ten that are shipped with the programs they are for, layers, errors, trying out, and
+the options that they stand for."""
 
 from __future__ import annotations
 
@@ -7,19 +7,15 @@ import json
 import os
 import socket
 import subprocess
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from harness import (NATIVE, Result, base_environment, cerebro, kill_tree, run, run_argv, run_host,
-                     tool, wait_until)
+from harness import NATIVE, Result, cerebro, kill_tree, run, run_argv, run_host, tool, wait_until
+from home import HOST, Home, home, web
 
 pytestmark = pytest.mark.skipif(NATIVE, reason="profiles are Cerebro's own")
 
-HOST = "127.0.0.1"
 SHIPPED = ("python-script", "node", "gcc-build", "git", "curl", "nginx", "redis", "sqlite", "wine",
            "untrusted-binary")
 
@@ -29,58 +25,6 @@ def need(name: str) -> str:
     if not path:
         pytest.skip(f"{name} is not installed")
     return path
-
-
-class Home:
-    """A home directory with a secret in it, and a project below."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.project = path / "project"
-        self.project.mkdir()
-        (path / ".ssh").mkdir()
-        (path / ".ssh/id").write_text("SECRET\n")
-        (path / "diary").write_text("SECRET\n")
-        self.env = base_environment(HOME=str(path))
-
-    def run(self, profile: str, *program: str | Path, options: tuple[str, ...] = (),
-            **how) -> Result:  # type: ignore[no-untyped-def]
-        return run(*program, options=("--profile", profile, *options), cwd=self.project,
-                   env=self.env, **how)
-
-    def user_profile(self, name: str, text: str) -> None:
-        folder = self.path / ".config/cerebro/profiles"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.yaml").write_text(text)
-
-
-@pytest.fixture
-def home(work: Path) -> Home:
-    path = work / "home"
-    path.mkdir()
-    return Home(path)
-
-
-@pytest.fixture
-def web() -> Iterator[int]:
-    """A web server on the loopback interface of the host; gives its port."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"page\n")
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = HTTPServer((HOST, 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def free_port() -> int:
@@ -523,72 +467,6 @@ def test_report_only_of_a_read_only_path(home: Home) -> None:
                options=("--report-only", "--bind", f"{home.path}:ro"))
     assert done.out == "x\n" and "would be denied: write to" in done.err, str(done)
     assert (home.path / "diary").read_text() == "SECRET\n"
-
-
-# ---- learning ----
-
-def learn(home: Home, *words: str, **how) -> Result:  # type: ignore[no-untyped-def]
-    return cerebro("learn", *words, cwd=home.project, env=home.env, **how)
-
-
-def test_a_learned_profile_is_enough_and_little_more(home: Home) -> None:
-    (home.project / "in").write_text("41")
-    (home.path / ".toolrc").write_text("1")
-    (home.project / "tool").write_text(
-        "#!/bin/sh\nread a < in\nread b < ~/.toolrc\necho $((a + b)) > out\n"
-        "mkdir -p ~/.cache/tool && echo x > ~/.cache/tool/x\necho t > /tmp/t\nawk 'BEGIN {print 1}'\n")
-    (home.project / "tool").chmod(0o755)
-    assert learn(home, "./tool").ok().out == "1\n"
-    text = (home.project / "tool.yaml").read_text()
-    assert "~/.toolrc" in text and "/usr" in text and "view: minimal" in text, text
-    assert ".ssh" not in text and str(home.path) not in text, text
-    assert not (home.project / "out").exists()
-    assert home.run("./tool.yaml", "./tool").ok().out == "1\n"
-    assert (home.project / "out").read_text() == "42\n"
-    done = home.run("./tool.yaml", "/bin/sh", "-c", "cat ~/diary ~/.ssh/id /etc/passwd; ls ~")
-    assert "SECRET" not in done.out and "root:" not in done.out and "diary" not in done.out
-
-
-def test_learning_python_and_a_tree_of_files(home: Home) -> None:
-    package = home.path / "lib/package"
-    package.mkdir(parents=True)
-    for i in range(12):
-        (package / f"m{i}.py").write_text(f"N = {i}\n")
-    (package / "__init__.py").write_text(
-        "".join(f"from .m{i} import N as N{i}\n" for i in range(12)))
-    program = ("/usr/bin/python3", "-B", "-c",
-               f"import sys; sys.path.insert(0, '{home.path}/lib'); import package; print(package.N7)")
-    learn(home, "--output", "p.yaml", "--", *program).ok()
-    text = (home.project / "p.yaml").read_text()
-    # Python lists what is on its search path.
-    assert '- "~/lib"' in text and "m3.py" not in text, text
-    assert home.run("./p.yaml", *program).ok().out == "7\n"
-
-
-def test_learning_the_network(home: Home, web: int) -> None:
-    program = ("/usr/bin/python3", "-c",
-               f"import socket; socket.create_connection(('{HOST}', {web})); print('yes')")
-    refused = learn(home, "--output", "none.yaml", "--", *program)
-    assert refused.status == 1
-    text = (home.project / "none.yaml").read_text()
-    assert "mode: none" in text and f"connect to {HOST}:{web}: network is off" in text
-    learn(home, "--output", "host.yaml", "--net", "host", "--", *program).ok()
-    assert "mode: host" in (home.project / "host.yaml").read_text()
-    assert home.run("./host.yaml", *program).ok().out == "yes\n"
-
-
-def test_learning_and_bad_use(home: Home) -> None:
-    (home.project / "true.yaml").write_text("mine\n")
-    done = learn(home, "/bin/true")
-    assert done.status == 125 and (home.project / "true.yaml").read_text() == "mine\n"
-    done = learn(home, "--output", "new.yaml", "/no/program")
-    assert done.status == 125 and not (home.project / "new.yaml").exists(), str(done)
-    for words in (("--profile", "git", "/bin/true"), ("--view", "minimal", "/bin/true"),
-                  ("--bind", "/usr:/x", "/bin/true"), ()):
-        assert learn(home, *words).status == 2
-    assert cerebro("explain").status == 2
-    assert cerebro("explain", "nosuch").status == 1
-    assert "view: minimal" in learn(home, "--output", "-", "/bin/true").ok().out
 
 
 def test_the_equivalent_command(home: Home) -> None:

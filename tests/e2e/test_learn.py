@@ -1,0 +1,76 @@
+"""`cerebro learn`: the profile of a run is enough for another such run, and little more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import NATIVE, Result, cerebro
+from home import HOST, Home, home, web
+
+pytestmark = pytest.mark.skipif(NATIVE, reason="profiles are Cerebro's own")
+
+
+def learn(home: Home, *words: str, **how) -> Result:  # type: ignore[no-untyped-def]
+    return cerebro("learn", *words, cwd=home.project, env=home.env, **how)
+
+
+def test_a_learned_profile_is_enough_and_little_more(home: Home) -> None:
+    (home.project / "in").write_text("41")
+    (home.path / ".toolrc").write_text("1")
+    (home.project / "tool").write_text(
+        "#!/bin/sh\nread a < in\nread b < ~/.toolrc\necho $((a + b)) > out\n"
+        "mkdir -p ~/.cache/tool && echo x > ~/.cache/tool/x\necho t > /tmp/t\nawk 'BEGIN {print 1}'\n")
+    (home.project / "tool").chmod(0o755)
+    assert learn(home, "./tool").ok().out == "1\n"
+    text = (home.project / "tool.yaml").read_text()
+    assert "~/.toolrc" in text and "/usr" in text and "view: minimal" in text, text
+    assert ".ssh" not in text and str(home.path) not in text, text
+    assert not (home.project / "out").exists()
+    assert home.run("./tool.yaml", "./tool").ok().out == "1\n"
+    assert (home.project / "out").read_text() == "42\n"
+    done = home.run("./tool.yaml", "/bin/sh", "-c", "cat ~/diary ~/.ssh/id /etc/passwd; ls ~")
+    assert "SECRET" not in done.out and "root:" not in done.out and "diary" not in done.out
+
+
+def test_learning_python_and_a_tree_of_files(home: Home) -> None:
+    package = home.path / "lib/package"
+    package.mkdir(parents=True)
+    for i in range(12):
+        (package / f"m{i}.py").write_text(f"N = {i}\n")
+    (package / "__init__.py").write_text(
+        "".join(f"from .m{i} import N as N{i}\n" for i in range(12)))
+    program = ("/usr/bin/python3", "-B", "-c",
+               f"import sys; sys.path.insert(0, '{home.path}/lib'); import package; print(package.N7)")
+    learn(home, "--output", "p.yaml", "--", *program).ok()
+    text = (home.project / "p.yaml").read_text()
+    # Python lists what is on its search path.
+    assert '- "~/lib"' in text and "m3.py" not in text, text
+    assert home.run("./p.yaml", *program).ok().out == "7\n"
+
+
+def test_learning_the_network(home: Home, web: int) -> None:
+    program = ("/usr/bin/python3", "-c",
+               f"import socket; socket.create_connection(('{HOST}', {web})); print('yes')")
+    refused = learn(home, "--output", "none.yaml", "--", *program)
+    assert refused.status == 1
+    text = (home.project / "none.yaml").read_text()
+    assert "mode: none" in text and f"connect to {HOST}:{web}: network is off" in text
+    learn(home, "--output", "host.yaml", "--net", "host", "--", *program).ok()
+    assert "mode: host" in (home.project / "host.yaml").read_text()
+    assert home.run("./host.yaml", *program).ok().out == "yes\n"
+
+
+def test_learning_and_bad_use(home: Home) -> None:
+    (home.project / "true.yaml").write_text("mine\n")
+    done = learn(home, "/bin/true")
+    assert done.status == 125 and (home.project / "true.yaml").read_text() == "mine\n"
+    done = learn(home, "--output", "new.yaml", "/no/program")
+    assert done.status == 125 and not (home.project / "new.yaml").exists(), str(done)
+    for words in (("--profile", "git", "/bin/true"), ("--view", "minimal", "/bin/true"),
+                  ("--bind", "/usr:/x", "/bin/true"), ()):
+        assert learn(home, *words).status == 2
+    assert cerebro("explain").status == 2
+    assert cerebro("explain", "nosuch").status == 1
+    assert "view: minimal" in learn(home, "--output", "-", "/bin/true").ok().out
