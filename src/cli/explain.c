@@ -82,15 +82,23 @@ static void add_paths(struct strbuf *out, const struct profile *profile)
         add_paths_of(out, profile, (enum profile_path_kind)kind);
 }
 
+/* Without a mode it is the rules that say which network there is. */
+static const struct profile_origin *network_origin(const struct profile *profile)
+{
+    return profile->network.origin.line || profile->rule_count == 0 ? &profile->network.origin
+                                                                    : &profile->rules[0].origin;
+}
+
 static void add_network(struct strbuf *out, const struct profile *profile)
 {
+    bool host = profile_has_network(profile);
+
     strbuf_add_string(out, "Network\n");
-    add_line(out, profile, profile->network.value ? "that of the host" : "none",
-             &profile->network.origin);
+    add_line(out, profile, host ? "that of the host" : "none", network_origin(profile));
     for (size_t i = 0; i < profile->rule_count; i++) {
         cleanup_strbuf struct strbuf text = {0};
 
-        strbuf_addf(&text, "%s %s",
+        strbuf_addf(&text, "%s%s %s", host ? "" : "with --net host ",
                     profile->rules[i].allow ? "allowed:" : "denied:", profile->rules[i].text);
         add_line(out, profile, strbuf_text(&text), &profile->rules[i].origin);
     }
@@ -251,9 +259,11 @@ static void add_environment_options(struct strbuf *out, const struct profile *pr
 
 static void add_value_options(struct strbuf *out, const struct profile *profile)
 {
-    if (profile->network.value)
+    bool host = profile_has_network(profile);
+
+    if (host)
         strbuf_add_string(out, " --net host");
-    for (size_t i = 0; i < profile->rule_count; i++)
+    for (size_t i = 0; host && i < profile->rule_count; i++)
         add_option(out, profile->rules[i].allow ? "--allow-net" : "--deny-net",
                    profile->rules[i].text, "");
     for (int i = 0; i < PROFILE_LIMITS; i++)
@@ -325,11 +335,11 @@ static void add_json_origin(struct strbuf *out, const struct profile *profile,
 }
 
 static void add_json_value(struct strbuf *out, const struct profile *profile, const char *name,
-                           const char *value, const struct profile_value *from)
+                           const char *value, const struct profile_origin *origin)
 {
     strbuf_addf(out, ",\"%s\":{", name);
     add_member(out, "value", value);
-    add_json_origin(out, profile, &from->origin);
+    add_json_origin(out, profile, origin);
     strbuf_add_string(out, "}");
 }
 
@@ -411,14 +421,14 @@ static void print_json(const struct profile *profile)
     }
     strbuf_add_string(&out, "]");
     add_json_value(&out, profile, "mode", profile->report_only.value ? "report" : "enforce",
-                   &profile->report_only);
+                   &profile->report_only.origin);
     add_json_value(&out, profile, "view", profile->minimal_view.value ? "minimal" : "host",
-                   &profile->minimal_view);
-    add_json_value(&out, profile, "network", profile->network.value ? "host" : "none",
-                   &profile->network);
+                   &profile->minimal_view.origin);
+    add_json_value(&out, profile, "network", profile_has_network(profile) ? "host" : "none",
+                   network_origin(profile));
     add_json_value(&out, profile, "clear_environment",
                    profile->clear_environment.value ? "true" : "false",
-                   &profile->clear_environment);
+                   &profile->clear_environment.origin);
     add_json_limits(&out, profile);
     add_json_lists(&out, profile);
     add_command(&command, profile);

@@ -207,21 +207,7 @@ static int add_net_rule(struct run_options *options, const char *text, bool allo
     if (pk_net_rules_add(&options->launch.net_rules, &rule) < 0)
         return cli_usage("run", "more than %d network rules", PK_NET_RULES_MAX);
     options->rule_given = true;
-    return 0;
-}
-
-/* Rules are for the host's network, and ask for it; a profile's give way to --net none. */
-static int settle_net(struct run_options *options)
-{
-    if (!pk_net_rules_exist(&options->launch.net_rules))
-        return 0;
-    if (options->net_given && options->launch.net == PK_NET_NONE) {
-        if (options->rule_given)
-            return cli_usage("run", "--net none leaves nothing to --allow-net and --deny-net");
-        pk_net_rules_free(&options->launch.net_rules);
-        return 0;
-    }
-    options->launch.net = PK_NET_HOST;
+    options->allow_given = options->allow_given || allow;
     return 0;
 }
 
@@ -575,7 +561,7 @@ int run_options_parse(int argc, char **argv, struct run_options *ret_options)
     if (r == 0)
         r = check_options(options);
     if (r == 0)
-        r = settle_net(options);
+        r = run_net_settle(options);
     if (r)
         return r;
     options->launch.argv = argv + optind;

@@ -20,8 +20,9 @@ struct run_options {
     unsigned profile_count;
     char **environment; /* owned; what launch.envp points to */
     size_t environment_count;
-    bool rule_given; /* by --allow-net or --deny-net, not only by a profile */
-    bool net_given;  /* by --net; network rules mean the host's otherwise */
+    bool rule_given;  /* by --allow-net or --deny-net, not only by a profile */
+    bool allow_given; /* by --allow-net */
+    bool net_given;   /* by --net; network rules mean the host's otherwise */
     bool diff;
     bool json;
     bool quiet;
@@ -61,6 +62,12 @@ void run_places_find(struct run_places *ret_places);
  * are. Returns 0, or the exit status after printing what is wrong.
  */
 int run_profiles_apply(struct run_options *options);
+
+/*
+ * Decides, when all options are known, which network there is, and drops rules that are for none.
+ * Returns 0, or the exit status after printing what does not go together.
+ */
+int run_net_settle(struct run_options *options);
 
 /* ---- setting, for both ---- */
 

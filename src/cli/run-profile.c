@@ -195,3 +195,31 @@ int run_profiles_apply(struct run_options *options)
     cli_print_error(&error);
     return LAUNCH_EXIT_FAILED;
 }
+
+/*
+ * A profile without a network stays so, whatever rules its layers have: only the command line can
+ * overrule that, and a --deny-net does not ask for more than there is.
+ */
+static bool is_off(const struct run_options *options)
+{
+    const struct profile *profile = &options->profile;
+
+    if (options->net_given)
+        return options->launch.net == PK_NET_NONE;
+    return profile->network.origin.line && !profile_has_network(profile) && !options->allow_given;
+}
+
+/* Rules are for the host's network, and ask for it. */
+int run_net_settle(struct run_options *options)
+{
+    struct launch_options *launch = &options->launch;
+    bool off = is_off(options);
+
+    if (off && options->net_given && options->rule_given)
+        return cli_usage("run", "--net none leaves nothing to --allow-net and --deny-net");
+    if (off)
+        pk_net_rules_free(&launch->net_rules);
+    else if (pk_net_rules_exist(&launch->net_rules))
+        launch->net = PK_NET_HOST;
+    return 0;
+}

@@ -179,6 +179,11 @@ void model_sort(struct profile *profile)
         qsort(profile->paths, profile->path_count, sizeof(*profile->paths), by_length);
 }
 
+bool profile_has_network(const struct profile *profile)
+{
+    return profile->network.origin.line ? profile->network.value : profile->rule_count > 0;
+}
+
 const char *profile_limit_name(enum profile_limit limit)
 {
     static const char *const names[] = {"memory", "pids", "files", "cpu", "fsize"};

@@ -144,6 +144,12 @@ int profile_parse(struct profile *profile, const char *path, const char *text, s
 int profile_add_path(struct profile *profile, enum profile_path_kind kind, const char *path);
 int profile_add_denied(struct profile *profile, int nr, int errnum);
 
+/*
+ * Whether a program under the profile has the host's network: as its mode says; without a mode,
+ * when there are rules, which are for nothing else.
+ */
+bool profile_has_network(const struct profile *profile);
+
 /* The word of a limit in profiles and after --limit. */
 const char *profile_limit_name(enum profile_limit limit);
 

@@ -237,6 +237,10 @@ def test_untrusted_binary(home: Home) -> None:
 
 # ---- layers ----
 
+def explain(home: Home, *words: str) -> str:
+    return cerebro("explain", *words, cwd=home.project, env=home.env).ok().out
+
+
 def test_the_users_file_is_a_layer_above_the_shipped_one(home: Home) -> None:
     home.user_profile("sqlite", "limits:\n  pids: 7\npaths:\n  read:\n    - ~/diary\n")
     profile = json.loads(cerebro("explain", "--json", "sqlite", cwd=home.project,
@@ -460,6 +464,33 @@ def test_network_rules(home: Home, web: int) -> None:
     told = connect(home, web, "--report-only").ok()
     assert told.out.startswith("connected\n") and "Permission denied" not in told.out, str(told)
     assert f"connect to 127.0.0.2:{web} (tcp)" in told.err, str(told)
+
+
+@pytest.mark.parametrize("rules", ["allow: ['127.0.0.1:{port}']", "deny: [10.0.0.0/8]"])
+def test_no_network_is_none_whatever_the_rules_of_other_layers(home: Home, web: int,
+                                                               rules: str) -> None:
+    (home.project / "low.yaml").write_text(f"network:\n  {rules.format(port=web)}\n")
+    (home.project / "rules.yaml").write_text("extends: low.yaml\nnetwork: none\n")
+    for options in ((), ("--deny-net", "10.0.0.0/8")):
+        done = connect(home, web, *options).ok()
+        assert done.out == "Network is unreachable\n" * 2, str(done)
+    explained = json.loads(explain(home, "--json", "./rules.yaml"))
+    assert explained["network"]["value"] == "none" and explained["network"]["line"] == 2
+    assert "-net" not in explained["command"] and "--net" not in explained["command"]
+    assert "with --net host " in explain(home, "./rules.yaml")
+    # The command line may open it; the rules hold then.
+    assert connect(home, web, "--net", "host").ok().out.startswith("connected\n")
+    allowed = connect(home, web, "--allow-net", f"127.0.0.1:{web}").ok()
+    assert allowed.out == "connected\nPermission denied\n", str(allowed)
+
+
+def test_rules_without_a_mode_are_for_the_hosts_network(home: Home, web: int) -> None:
+    (home.project / "rules.yaml").write_text(f"network:\n  deny: ['127.0.0.1:{web}']\n")
+    done = connect(home, web).ok()
+    assert done.out == "Permission denied\nConnection refused\n", str(done)
+    explained = json.loads(explain(home, "--json", "./rules.yaml"))
+    assert explained["network"]["value"] == "host" and explained["network"]["line"] == 2
+    assert f"--net host --deny-net 127.0.0.1:{web} " in explained["command"]
 
 
 def test_report_only_of_a_read_only_path(home: Home) -> None:
