@@ -47,15 +47,23 @@ void run_options_free(struct run_options *options);
 /* Runs the program; returns the exit status. */
 int run_program(const struct run_options *options, struct launch_result *ret_result);
 
-/* ---- run-profile.c ---- */
+/* ---- run-places.c ---- */
 
 /* Where profiles are on this machine, and the variables of paths. */
 struct run_places {
     struct profile_places places;
     char shipped[4096], user[4096], cwd[4096];
+    char real_home[4096], other_homes[PROFILE_HOMES_MAX][4096];
 };
 
+/*
+ * The other home directories are those that /etc/passwd gives to the user, to the one who called
+ * sudo(8), and to the owner of the current directory: the command is often run with somebody else's
+ * HOME.
+ */
 void run_places_find(struct run_places *ret_places);
+
+/* ---- run-profile.c ---- */
 
 /*
  * Loads the profiles and applies what they say to the options, before those of the command line

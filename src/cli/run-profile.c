@@ -10,35 +10,6 @@
 #include "cli/cli.h"
 #include "cli/run-options.h"
 
-static const char *absolute(const char *path)
-{
-    return path && path[0] == '/' ? path : NULL;
-}
-
-void run_places_find(struct run_places *ret_places)
-{
-    const char *home = absolute(getenv("HOME"));
-    const char *config = absolute(getenv("XDG_CONFIG_HOME"));
-    struct profile_places *places = &ret_places->places;
-    int length = -1;
-
-    *places = (struct profile_places){.home = home, .cwd = "/"};
-    if (launch_profiles_path(ret_places->shipped, sizeof(ret_places->shipped)) == 0)
-        places->shipped = ret_places->shipped;
-    if (config)
-        length =
-            snprintf(ret_places->user, sizeof(ret_places->user), "%s/cerebro/profiles", config);
-    else if (home)
-        length = snprintf(ret_places->user, sizeof(ret_places->user), "%s/.config/cerebro/profiles",
-                          home);
-    if (length > 0 && (size_t)length < sizeof(ret_places->user))
-        places->user = ret_places->user;
-    if (getcwd(ret_places->cwd, sizeof(ret_places->cwd)))
-        places->cwd = ret_places->cwd;
-}
-
-/* ---- applying ---- */
-
 static bool apply_path(struct run_options *options, const struct profile_path *path)
 {
     struct launch_bind bind = {.source = path->path, .optional = true};

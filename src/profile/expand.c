@@ -12,21 +12,13 @@ static bool ends_component(char c)
 }
 
 /*
- * The current directory stands for a project. Where it is the home directory or something above, it
- * would open everything that the user has.
+ * The current directory stands for a project. Where it is a home directory or something above, it
+ * would open everything that somebody has.
  */
-static bool is_at_or_above(const char *path, const char *home)
-{
-    size_t length = strcmp(path, "/") == 0 ? 0 : strlen(path);
-
-    return length == 0 ||
-           (home && strncmp(home, path, length) == 0 && ends_component(home[length]));
-}
-
 static int current_directory(const struct profile_places *places, const char **ret_path,
                              struct base_error *why)
 {
-    if (is_at_or_above(places->cwd, places->home))
+    if (places_holds_a_home(places, places->cwd))
         return base_fail(why, EINVAL, "go into the directory of a project first",
                          "it would open the whole of %s", places->cwd);
     *ret_path = places->cwd;

@@ -43,6 +43,23 @@ int tree_fail(const struct tree_source *source, unsigned line, unsigned column, 
  */
 char *suggest(const char *word, const char *const *known, char *hint, size_t size);
 
+/* ---- places.c ---- */
+
+/* Whether `path` is `directory` or lies in it. No for the root and for NULL: everything would. */
+bool places_is_below(const char *path, const char *directory);
+
+/* Whether `path` is a home directory, or one lies in it: it is too much to be opened as a whole. */
+bool places_holds_a_home(const struct profile_places *places, const char *path);
+
+/* Whether it holds a home directory, or lies at the top of the tree, as /etc and /var do. */
+bool places_is_too_much(const struct profile_places *places, const char *path);
+
+/* Whether nobody gets the directory as a whole: it is too much, or is one of keys and passwords. */
+bool places_is_closed(const struct profile_places *places, const char *path);
+
+/* Whether it is the user's own: at or below the home directory or the current one. */
+bool places_is_own(const struct profile_places *places, const char *path);
+
 /* ---- expand.c ---- */
 
 /*

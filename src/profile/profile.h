@@ -24,12 +24,16 @@
 #define PROFILE_PATHS_MAX 512
 #define PROFILE_TEXT_MAX  4095 /* bytes of one value */
 
+#define PROFILE_HOMES_MAX 3 /* home directories but the one in HOME */
+
 /* Where profiles are, and what the variables in paths stand for. Borrowed; absolute paths. */
 struct profile_places {
-    const char *shipped; /* directory of the profiles that come with Cerebro; NULL: none */
-    const char *user;    /* the user's own; NULL: none */
-    const char *home;    /* ~ and ${HOME}; NULL: not known, a path that needs it is an error */
-    const char *cwd;     /* "." and ${CWD} */
+    const char *shipped;   /* directory of the profiles that come with Cerebro; NULL: none */
+    const char *user;      /* the user's own; NULL: none */
+    const char *home;      /* ~ and ${HOME}; NULL: not known, a path that needs it is an error */
+    const char *cwd;       /* "." and ${CWD}; without symbolic links, as all that follow */
+    const char *real_home; /* the same directory as `home`; NULL: not there */
+    const char *other_homes[PROFILE_HOMES_MAX]; /* whatever HOME says; NULLs are left out */
 };
 
 enum profile_layer { PROFILE_SHIPPED, PROFILE_USER, PROFILE_FILE };

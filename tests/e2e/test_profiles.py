@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from harness import NATIVE, Result, cerebro, kill_tree, run, run_argv, run_host, tool, wait_until
+from harness import (NATIVE, Result, base_environment, cerebro, kill_tree, run, run_argv, run_host,
+                     tool, wait_until)
 from home import HOST, Home, home, web
 
 pytestmark = pytest.mark.skipif(NATIVE, reason="profiles are Cerebro's own")
@@ -333,8 +335,47 @@ def test_what_is_no_profile(home: Home) -> None:
         assert done.status == 125 and sentence in done.err, str(done)
 
 
-def test_a_home_directory_is_no_project(home: Home) -> None:
-    done = run("/bin/true", options=("--profile", "git"), cwd=home.path, env=home.env)
+def is_refused_as_a_project(folder: Path, **environment: str) -> None:
+    for profile in ("git", "python-script"):
+        done = run("/bin/true", options=("--profile", profile), cwd=folder,
+                   env=base_environment(**environment))
+        assert done.status == 125 and "it would open the whole of" in done.err, str(done)
+
+
+def test_a_home_directory_is_no_project(home: Home, work: Path) -> None:
+    is_refused_as_a_project(home.path, HOME=str(home.path))
+    is_refused_as_a_project(work, HOME=f"{home.path}/")
+    (work / "link").symlink_to(home.path)
+    is_refused_as_a_project(home.path, HOME=str(work / "link"))
+    is_refused_as_a_project(work, HOME=str(work / "link"))
+    done = home.run("git", "/bin/true", options=("--env", "HOME=/"))
+    assert done.status == 0, str(done)
+
+
+def test_the_home_directory_of_who_called_sudo_is_no_project(home: Home) -> None:
+    other = next(entry for entry in pwd.getpwall()
+                 if entry.pw_uid != os.getuid() and entry.pw_dir.count("/") > 1
+                 and os.access(entry.pw_dir, os.X_OK))
+    is_refused_as_a_project(Path(other.pw_dir), HOME=str(home.path), SUDO_UID=str(other.pw_uid))
+
+
+@pytest.mark.parametrize("owner", ["self", "other"])
+def test_the_home_directory_of_its_owner_is_no_project(home: Home, work: Path, is_root: bool,
+                                                       owner: str) -> None:
+    """Whatever HOME says: the password file does."""
+    if owner == "other" and not is_root:
+        pytest.skip("only root can give files away")
+    uid = 23456 if owner == "other" else 0  # unshare --map-root-user makes root of us
+    if owner == "other":
+        os.chown(home.path, uid, uid)
+    (work / "passwd").write_text("somebody:x:1:1::/usr/sbin:/bin/sh\n"
+                                 f"me:x:{uid}:0:Me:{home.path}:/bin/sh\n")
+    inside = [*([] if is_root else ["--map-root-user"]), "--mount", "/bin/sh", "-c",
+              f'mount --bind {work}/passwd /etc/passwd || exit 77; exec "$@"', "sh"]
+    done = run_host(["unshare", *inside, *run_argv(["/bin/true"], ("--profile", "git"))],
+                    cwd=home.path, env=base_environment(HOME=str(work / "nowhere")))
+    if done.status in (1, 77) and "it would open" not in done.err:
+        pytest.skip(f"no mount namespace here: {done.err.strip()}")
     assert done.status == 125 and "it would open the whole of" in done.err, str(done)
 
 

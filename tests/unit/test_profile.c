@@ -165,6 +165,27 @@ static void test_paths_need_their_places(void **state)
     assert_int_equal(profile_parse(&profile, "f", "paths: {write: .}", 17, &homeless, &error), 0);
 }
 
+/* HOME may be a symbolic link, or another's. */
+static void test_no_home_is_a_project(void **state)
+{
+    const struct profile_places linked = {
+        .home = "/link", .real_home = "/home/u", .cwd = "/home/u"};
+    const struct profile_places others = {
+        .home = "/root", .other_homes = {NULL, NULL, "/home/u"}, .cwd = "/home"};
+    const struct profile_places rooted = {
+        .home = "/", .real_home = "/", .other_homes = {"/"}, .cwd = "/home"};
+    cleanup_profile struct profile profile = {0};
+    struct base_error error = {0};
+
+    (void)state;
+    assert_true(profile_parse(&profile, "f", "paths: {write: .}", 17, &linked, &error) < 0);
+    assert_non_null(strstr(error.sentence, "the whole of /home/u"));
+    error.code = 0;
+    assert_true(profile_parse(&profile, "f", "paths: {write: .}", 17, &others, &error) < 0);
+    error.code = 0;
+    assert_int_equal(profile_parse(&profile, "f", "paths: {write: .}", 17, &rooted, &error), 0);
+}
+
 /* ---- layers ---- */
 
 struct tree {
@@ -402,6 +423,7 @@ int main(void)
         cmocka_unit_test(test_errors_say_where_and_what_to_do),
         cmocka_unit_test(test_sizes_are_bounded),
         cmocka_unit_test(test_paths_need_their_places),
+        cmocka_unit_test(test_no_home_is_a_project),
         cmocka_unit_test_setup_teardown(test_layers_add_and_replace, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_chains_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_run_is_drawn_together, set_up, tear_down),
