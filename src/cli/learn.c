@@ -90,18 +90,25 @@ static int make_text(const struct run_options *options, struct strbuf *ret_text)
     strbuf_addf(&title, "What a run of %.200s needed; see cerebro-profile(5).",
                 options->launch.argv[0]);
     profile_write(&profile, options->recorder, &places.places, strbuf_text(&title), ret_text);
-    return strbuf_status(ret_text);
+    return ret_text->length > PROFILE_FILE_MAX ? -E2BIG : strbuf_status(ret_text);
 }
 
 void learn_write(const struct run_options *options)
 {
     cleanup_strbuf struct strbuf text = {0};
+    struct base_error error = {0};
     int r = make_text(options, &text);
 
     if (r == 0)
         r = io_write_all(options->learned_fd, text.data, text.length);
-    if (r < 0)
-        fprintf(stderr, "cerebro: cannot make the profile: %s\n", strerror(-r));
+    if (r == 0)
+        return;
+    if (r == -E2BIG)
+        base_fail(&error, r, "say what may be read as a whole: --bind DIRECTORY:ro",
+                  "there is no profile: what the program named is more than one can hold");
+    else
+        base_fail(&error, r, NULL, "there is no profile: %s", strerror(-r));
+    cli_print_error(&error);
 }
 
 /* ---- in the front ---- */

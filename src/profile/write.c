@@ -6,6 +6,9 @@
 #include "base/cleanup.h"
 #include "profile/record-internal.h"
 
+/* No comment begins behind it: it is no reason to make a profile that is too long to be read. */
+#define COMMENTS_END (PROFILE_FILE_MAX * 3 / 4)
+
 static void add_quoted(struct strbuf *out, const char *text)
 {
     strbuf_add_string(out, "\"");
@@ -116,12 +119,16 @@ static size_t count_unwritable(const struct profile *profile)
 
 static void add_lines(struct strbuf *out, const char *title, const struct record_lines *lines)
 {
+    unsigned i = 0;
+
     if (lines->count)
         strbuf_addf(out, "# %s:\n", title);
-    for (unsigned i = 0; i < lines->count; i++) {
+    for (; i < lines->count && out->length < COMMENTS_END; i++) {
         strbuf_add_string(out, "#   ");
         add_comment(out, lines->lines[i]);
     }
+    if (i < lines->count)
+        strbuf_addf(out, "#   ... and %u more\n", lines->count - i);
 }
 
 static void add_limits(struct strbuf *out, const struct profile *profile)

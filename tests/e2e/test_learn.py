@@ -74,3 +74,49 @@ def test_learning_and_bad_use(home: Home) -> None:
     assert cerebro("explain").status == 2
     assert cerebro("explain", "nosuch").status == 1
     assert "view: minimal" in learn(home, "--output", "-", "/bin/true").ok().out
+
+
+# ---- much ----
+
+READ_ALL = """
+import sys
+print(sum(len(open(line[:-1]).read()) for line in open(sys.argv[1])))
+"""
+
+
+def make_files(root: Path, folders: int, files: int) -> None:
+    """Files of one byte, spread over directories; ./list names them."""
+    names = [root / f"d{i % folders}" / f"f{i}" for i in range(files)]
+    for name in names[:folders]:
+        name.parent.mkdir(parents=True)
+    for name in names:
+        name.write_text("x")
+    (root / "list").write_text("".join(f"{name}\n" for name in names))
+
+
+def test_learning_thousands_of_files(home: Home) -> None:
+    """What does not fit into a profile one by one is told as directories, and not in the square of
+    the time."""
+    root = home.path / "data/tree"
+    make_files(root, folders=600, files=2000)
+    (root.parent / "other").write_text("SECRET")
+    program = ("/usr/bin/python3", "-c", READ_ALL, str(root / "list"))
+    done = learn(home, "--output", "p.yaml", "--", *program, timeout=120).ok()
+    assert done.out == "2000\n" and done.seconds < 60, str(done)
+    text = (home.project / "p.yaml").read_text()
+    assert '- "~/data/tree"\n' in text and "/d7" not in text and '- "~/data"\n' not in text, text
+    assert home.run("./p.yaml", *program, timeout=120).ok().out == "2000\n"
+    done = home.run("./p.yaml", "/bin/cat", str(root.parent / "other"), str(home.path / "diary"))
+    assert "SECRET" not in done.out
+
+
+def test_what_no_profile_can_hold_is_told(home: Home) -> None:
+    """The home directory is not opened as a whole, unless the user says so."""
+    make_files(home.path, folders=600, files=600)
+    program = ("/usr/bin/python3", "-c", READ_ALL, f"{home.path}/list")
+    done = learn(home, "--output", "p.yaml", "--", *program, timeout=120)
+    assert done.status == 125 and done.out == "600\n", str(done)
+    assert "more than one can hold\n  try: say what may be read as a whole: --bind" in done.err
+    assert "did not run to its end" not in done.err
+    learn(home, "--output", "p.yaml", "--bind", f"{home.path}:ro", "--", *program, timeout=120).ok()
+    assert home.run("./p.yaml", *program, timeout=120).ok().out == "600\n"

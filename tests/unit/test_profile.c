@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -15,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/strbuf.h"
 #include "profile/profile.h"
+#include "profile/record-internal.h"
 #include "profile/record.h"
 
 static const struct profile_places plain = {.home = "/home/u", .cwd = "/home/u/project"};
@@ -385,6 +387,158 @@ static void test_what_is_written_is_the_users_own_or_empty(void **state)
     profile_recorder_free(recorder);
 }
 
+static void test_keys_are_not_opened_by_listing_them(void **state)
+{
+    struct tree *tree = *state;
+    cleanup_profile struct profile profile = {0};
+    struct profile_recorder *recorder = profile_recorder_new();
+    char keys[512], path[1024];
+
+    make_directory(keys, sizeof(keys), tree->home, ".gnupg");
+    make_file(keys, "ring", "");
+    saw(recorder, keys, PK_SEEN_READ);
+    assert_int_equal(profile_generalise(recorder, &tree->places, &profile), 0);
+    assert_int_equal(find(&profile, keys)->kind, PROFILE_DIRECTORY);
+    saw_in(recorder, keys, "ring", PK_SEEN_READ);
+    assert_int_equal(profile_generalise(recorder, &tree->places, &profile), 0);
+    snprintf(path, sizeof(path), "%s/ring", keys);
+    assert_int_equal(find(&profile, path)->kind, PROFILE_READ);
+    profile_recorder_free(recorder);
+}
+
+/* A HOME that is a symbolic link, and somebody else's: both are nobody's to open. */
+static void test_no_home_is_drawn_together(void **state)
+{
+    struct tree *tree = *state;
+    struct profile_places places = tree->places;
+    cleanup_profile struct profile profile = {0};
+    struct profile_recorder *recorder = profile_recorder_new();
+    char other[512], name[16];
+
+    make_directory(other, sizeof(other), tree->root, "other");
+    places.home = "/link/to/home";
+    places.real_home = tree->home;
+    places.other_homes[1] = other;
+    for (int i = 0; i < 12; i++) {
+        snprintf(name, sizeof(name), "f%d", i);
+        make_file(tree->home, name, "");
+        make_file(other, name, "");
+        saw_in(recorder, tree->home, name, PK_SEEN_READ);
+        saw_in(recorder, other, name, PK_SEEN_READ);
+    }
+    saw(recorder, tree->home, PK_SEEN_READ);
+    saw(recorder, tree->root, PK_SEEN_READ);
+    assert_int_equal(profile_generalise(recorder, &places, &profile), 0);
+    assert_null(find(&profile, tree->home));
+    assert_null(find(&profile, other));
+    assert_null(find(&profile, tree->root));
+    assert_int_equal(profile.path_count, 25); /* and the current directory */
+    profile_recorder_free(recorder);
+}
+
+/* ---- folding ---- */
+
+static bool is_readable(const struct profile *profile, const char *path)
+{
+    for (size_t i = 0; i < profile->path_count; i++) {
+        size_t length = strlen(profile->paths[i].path);
+
+        if (profile->paths[i].kind == PROFILE_READ &&
+            strncmp(path, profile->paths[i].path, length) == 0 &&
+            (path[length] == '/' || path[length] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+static void add_numbered(struct fold *fold, const char *format, int a, int b,
+                         enum profile_path_kind kind)
+{
+    char path[256];
+
+    snprintf(path, sizeof(path), format, a, b);
+    assert_int_equal(fold_add(fold, path, kind, false), 0);
+}
+
+/* As many names as a recorder keeps: in the square of their number this would take hours. */
+static void test_any_number_of_paths_is_folded(void **state)
+{
+    cleanup_profile struct profile profile = {0};
+    struct fold fold = {0};
+    clock_t begin = clock();
+    char path[64];
+
+    (void)state;
+    for (int i = 0; i < RECORD_NAMES_MAX; i++)
+        add_numbered(&fold, "/srv/tree/d%d/f%d", i % 20000, i, PROFILE_READ);
+    assert_int_equal(fold_finish(&fold, &plain, &profile), 0);
+    assert_true(clock() - begin < 30 * CLOCKS_PER_SEC);
+    assert_in_range(profile.path_count, 1, PROFILE_PATHS_MAX);
+    for (int i = 0; i < RECORD_NAMES_MAX; i += 997) {
+        snprintf(path, sizeof(path), "/srv/tree/d%d/f%d", i % 20000, i);
+        assert_true(is_readable(&profile, path));
+    }
+    assert_null(find(&profile, "/srv"));
+    fold_free(&fold);
+}
+
+/* The directories that are opened are the deepest that help. */
+static void test_folding_opens_no_more_than_it_must(void **state)
+{
+    cleanup_profile struct profile profile = {0};
+    struct fold fold = {0};
+
+    (void)state;
+    for (int i = 0; i < 500; i++) {
+        add_numbered(&fold, "/srv/a/much/d%d/f%d", i, 0, PROFILE_READ);
+        add_numbered(&fold, "/home/u/work/d%d/f%d", i, 0, PROFILE_WRITE);
+    }
+    for (int i = 0; i < 3; i++)
+        add_numbered(&fold, "/srv/a/few/d%d/f%d", i, 0, PROFILE_READ);
+    assert_int_equal(fold_finish(&fold, &plain, &profile), 0);
+    assert_int_equal(find(&profile, "/srv/a/much")->kind, PROFILE_READ);
+    assert_int_equal(find(&profile, "/home/u/work")->kind, PROFILE_WRITE);
+    assert_non_null(find(&profile, "/srv/a/few/d1/f0"));
+    assert_int_equal(profile.path_count, 5);
+    fold_free(&fold);
+}
+
+static void test_closed_directories_stay_closed(void **state)
+{
+    static const char *const formats[] = {"/etc/d%d/f%d", "/home/u/d%d/f%d",
+                                          "/home/u/.ssh/d%d/f%d"};
+
+    (void)state;
+    for (size_t k = 0; k < array_length(formats); k++) {
+        cleanup_profile struct profile profile = {0};
+        struct fold fold = {0};
+
+        for (int i = 0; i <= PROFILE_PATHS_MAX; i++)
+            add_numbered(&fold, formats[k], i, 0, PROFILE_READ);
+        assert_int_equal(fold_finish(&fold, &plain, &profile), -E2BIG);
+        assert_int_equal(profile.path_count, 0);
+        fold_free(&fold);
+    }
+}
+
+static void test_what_the_user_said_stands(void **state)
+{
+    cleanup_profile struct profile profile = {0};
+    struct fold fold = {0};
+
+    (void)state;
+    assert_int_equal(fold_add(&fold, "/srv/a", PROFILE_READ, true), 0);
+    assert_int_equal(fold_add(&fold, "/srv/a", PROFILE_WRITE, false), 0);
+    assert_int_equal(fold_add(&fold, "/srv/a/b", PROFILE_READ, false), 0);
+    assert_int_equal(fold_add(&fold, "/srv/a/s", PROFILE_SCRATCH, true), 0);
+    assert_int_equal(fold_add(&fold, "/srv/a/s/in", PROFILE_READ, false), 0);
+    assert_int_equal(fold_finish(&fold, &plain, &profile), 0);
+    /* What was given is there already; a scratch directory hides what is around it. */
+    assert_int_equal(profile.path_count, 1);
+    assert_non_null(find(&profile, "/srv/a/s/in"));
+    fold_free(&fold);
+}
+
 static void test_what_is_written_can_be_read(void **state)
 {
     struct tree *tree = *state;
@@ -429,6 +583,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_run_is_drawn_together, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_written_is_the_users_own_or_empty, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_keys_are_not_opened_by_listing_them, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_no_home_is_drawn_together, set_up, tear_down),
+        cmocka_unit_test(test_any_number_of_paths_is_folded),
+        cmocka_unit_test(test_folding_opens_no_more_than_it_must),
+        cmocka_unit_test(test_closed_directories_stay_closed),
+        cmocka_unit_test(test_what_the_user_said_stands),
         cmocka_unit_test_setup_teardown(test_what_is_written_can_be_read, set_up, tear_down),
     };
 
