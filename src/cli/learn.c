@@ -12,9 +12,8 @@
 #include "base/io.h"
 #include "base/strbuf.h"
 #include "cli/cli.h"
+#include "cli/learn-output.h"
 #include "profile/record.h"
-
-#define LEARNED_MAX (4U << 20)
 
 static const char learn_help[] =
     "usage: cerebro learn [--output FILE] [RUN OPTIONS] [--] PROGRAM [ARGS...]\n"
@@ -128,65 +127,65 @@ static int check(const struct run_options *options)
     return 0;
 }
 
-/* "PROGRAM.yaml" in the current directory when no file was named. */
-static int open_output(const struct run_options *options, char *path, size_t size)
+static int read_text(int learned, struct strbuf *ret_text)
 {
-    const char *program = strrchr(options->launch.argv[0], '/');
-    int flags = O_WRONLY | O_CREAT | O_CLOEXEC;
-    int fd;
+    char fd_path[IO_FD_PATH_SIZE];
+    int r = io_read_file(AT_FDCWD, io_fd_path(learned, fd_path), PROFILE_FILE_MAX + 1, ret_text);
 
-    program = program ? program + 1 : options->launch.argv[0];
-    if (options->output && strcmp(options->output, "-") == 0)
-        return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-    if ((size_t)snprintf(path, size, "%s%s", options->output ? options->output : program,
-                         options->output ? "" : ".yaml") >= size)
-        return -ENAMETOOLONG;
-    fd = open(path, flags | (options->output ? 0 : O_EXCL), 0644);
-    return fd < 0 ? -errno : fd;
+    return r == 0 && ret_text->length == 0 ? -ENODATA : r;
 }
 
-/* Nothing is written to the file before the whole text is there. */
-static int copy_text(int from, int to)
+static void tell_where(const struct learn_output *output)
+{
+    if (output->kind != LEARN_STREAM)
+        fprintf(stderr, "cerebro: written to %s; run it with --profile %s%s\n", output->path,
+                strchr(output->path, '/') ? "" : "./", output->path);
+}
+
+/* No text without an error that has been told already; what is left to say is what comes of it. */
+static void tell_failure(int error, bool ran)
+{
+    if (error != -ENODATA)
+        fprintf(stderr, "cerebro: there is no profile: %s\n", strerror(-error));
+    else if (!ran)
+        fprintf(stderr, "cerebro: there is no profile: the program did not run to its end\n");
+}
+
+static int run_into(struct run_options *options, struct learn_output *output)
 {
     cleanup_strbuf struct strbuf text = {0};
-    char fd_path[IO_FD_PATH_SIZE];
-    int r = io_read_file(AT_FDCWD, io_fd_path(from, fd_path), LEARNED_MAX, &text);
+    struct launch_result result = {0};
+    int status = run_program(options, &result);
+    int r = read_text(options->learned_fd, &text);
 
-    if (r == 0 && text.length == 0)
-        return -ENODATA;
-    if (r == 0 && ftruncate(to, 0) < 0 && errno != EINVAL)
-        return -errno;
-    return r < 0 ? r : io_write_all(to, text.data, text.length);
+    if (r == 0)
+        r = learn_output_write(output, text.data, text.length);
+    if (r < 0) {
+        learn_output_discard(output);
+        tell_failure(r, result.ran);
+        return LAUNCH_EXIT_FAILED;
+    }
+    learn_output_close(output);
+    if (!options->quiet)
+        tell_where(output);
+    return status;
 }
 
 static int run_and_learn(struct run_options *options)
 {
     cleanup_close int learned = memfd_create("cerebro-learned", MFD_CLOEXEC);
-    cleanup_close int output = -1;
-    struct launch_result result = {0};
-    char path[4096] = "";
-    int status, r;
+    struct learn_output output;
+    int r = learned < 0 ? -errno : 0;
 
-    output = open_output(options, path, sizeof(path));
-    if (output < 0 || learned < 0) {
-        fprintf(stderr, "cerebro: cannot write the profile %s: %s\n  try: --output FILE\n", path,
-                strerror(output < 0 ? -output : errno));
+    if (r == 0)
+        r = learn_output_open(options->output, options->launch.argv[0], &output);
+    if (r < 0) {
+        fprintf(stderr, "cerebro: cannot write the profile %s: %s\n  try: --output FILE\n",
+                learned < 0 ? "" : output.path, strerror(-r));
         return LAUNCH_EXIT_FAILED;
     }
     options->learned_fd = learned;
-    status = run_program(options, &result);
-    r = copy_text(learned, output);
-    if (r == 0) {
-        if (path[0] && !options->quiet)
-            fprintf(stderr, "cerebro: written to %s; run it with --profile %s%s\n", path,
-                    strchr(path, '/') ? "" : "./", path);
-        return status;
-    }
-    if (path[0])
-        unlink(path);
-    fprintf(stderr, "cerebro: there is no profile: %s\n",
-            r == -ENODATA ? "the program did not run to its end" : strerror(-r));
-    return LAUNCH_EXIT_FAILED;
+    return run_into(options, &output);
 }
 
 static int learn(int argc, char **argv)

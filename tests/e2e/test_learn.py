@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from harness import NATIVE, Result, cerebro
+from harness import CEREBRO, NATIVE, WRAPPER, Result, cerebro
 from home import HOST, Home, home, web
 
 pytestmark = pytest.mark.skipif(NATIVE, reason="profiles are Cerebro's own")
@@ -76,6 +78,86 @@ def test_learning_and_bad_use(home: Home) -> None:
     assert "view: minimal" in learn(home, "--output", "-", "/bin/true").ok().out
 
 
+# ---- where it is written to ----
+
+def entries(home: Home) -> list[str]:
+    return sorted(path.name for path in home.project.iterdir())
+
+
+def test_a_failed_run_leaves_an_existing_file_alone(home: Home) -> None:
+    mine = home.project / "mine.yaml"
+    mine.write_text("# mine\n")
+    (home.project / "link").symlink_to("mine.yaml")
+    for name in ("mine.yaml", "link"):
+        done = learn(home, "--output", name, "/no/program")
+        assert done.status == 125 and "cannot run /no/program" in done.err, str(done)
+        assert mine.read_text() == "# mine\n"
+    assert entries(home) == ["link", "mine.yaml"]
+
+
+def test_an_existing_file_is_replaced_with_its_rights(home: Home, is_root: bool) -> None:
+    mine = home.project / "mine.yaml"
+    mine.write_text("#" * 9000)
+    mine.chmod(0o640)
+    if is_root:
+        os.chown(mine, 1, 2)
+    before = mine.stat()
+    (home.project / "link").symlink_to("mine.yaml")
+    learn(home, "--output", "link", "/bin/true").ok()
+    after = mine.stat()
+    assert mine.read_text().startswith("# What a run of /bin/true needed")
+    assert "###" not in mine.read_text() and after.st_ino != before.st_ino
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid,
+                                                           before.st_gid)
+    assert (home.project / "link").is_symlink() and entries(home) == ["link", "mine.yaml"]
+
+
+def test_a_file_in_a_directory_that_cannot_be_written(home: Home, is_root: bool) -> None:
+    if is_root:
+        pytest.skip("root writes everywhere")
+    mine = home.project / "mine.yaml"
+    mine.write_text("#" * 9000)
+    home.project.chmod(0o555)
+    try:
+        learn(home, "--output", "mine.yaml", "/bin/true").ok()
+        assert "view: minimal" in mine.read_text() and "###" not in mine.read_text()
+        assert learn(home, "--output", "new.yaml", "/bin/true").status == 125
+        mine.chmod(0o444)
+        done = learn(home, "--output", "mine.yaml", "/bin/echo", "ran")
+        assert done.status == 125 and "ran" not in done.out and "Permission denied" in done.err
+    finally:
+        home.project.chmod(0o755)
+
+
+@pytest.mark.parametrize("output", ["-", "/dev/stdout"])
+def test_what_standard_output_holds_stays(home: Home, output: str) -> None:
+    """A log that is appended to, and one that is written from its beginning."""
+    log = home.project / "log"
+    log.write_text("before\n")
+    words = [*WRAPPER, CEREBRO, "learn", "--output", output, "--", "/bin/echo", "echoed"]
+    for mode, begin in (("ab", "before\nechoed\n# What"), ("wb", "echoed\n# What")):
+        with log.open(mode) as file:
+            subprocess.run(words, stdout=file, cwd=home.project, env=home.env, check=True, timeout=60)
+        text = log.read_text()
+        assert text.startswith(begin) and "view: minimal" in text, text
+
+
+def test_a_pipe_and_a_device_are_written_to(home: Home) -> None:
+    words = [*WRAPPER, CEREBRO, "learn", "--output", "/dev/fd/%d", "--", "/bin/true"]
+    reader, writer = os.pipe()
+    try:
+        words[words.index("/dev/fd/%d")] = f"/dev/fd/{writer}"
+        done = subprocess.run(words, pass_fds=[writer], cwd=home.project, env=home.env,
+                              capture_output=True, text=True, check=True, timeout=60)
+        assert "view: minimal" in os.read(reader, 65536).decode()
+        assert "written to" not in done.stderr
+    finally:
+        os.close(reader)
+        os.close(writer)
+    learn(home, "--output", "/dev/null", "/bin/true").ok()
+    assert entries(home) == []
+
+
 # ---- much ----
 
 READ_ALL = """
@@ -115,7 +197,7 @@ def test_what_no_profile_can_hold_is_told(home: Home) -> None:
     make_files(home.path, folders=600, files=600)
     program = ("/usr/bin/python3", "-c", READ_ALL, f"{home.path}/list")
     done = learn(home, "--output", "p.yaml", "--", *program, timeout=120)
-    assert done.status == 125 and done.out == "600\n", str(done)
+    assert done.status == 125 and done.out == "600\n" and entries(home) == [], str(done)
     assert "more than one can hold\n  try: say what may be read as a whole: --bind" in done.err
     assert "did not run to its end" not in done.err
     learn(home, "--output", "p.yaml", "--bind", f"{home.path}:ro", "--", *program, timeout=120).ok()
