@@ -54,6 +54,22 @@ static int take_binds(struct profile *profile, const struct launch_options *laun
     return r;
 }
 
+/* What follows the option that a rule's text begins with. */
+static const char *rule_text(const struct pk_net_rule *rule)
+{
+    return strchr(rule->text, ' ') + 1;
+}
+
+static int take_rules(struct profile *profile, const struct launch_options *launch)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < launch->net_rules.count; i++)
+        r = profile_add_rule(profile, launch->net_rules.rules[i].allow,
+                             rule_text(&launch->net_rules.rules[i]));
+    return r;
+}
+
 static void take_options(struct profile *profile, const struct launch_options *launch)
 {
     const uint64_t limits[] = {launch->limits.memory, launch->limits.pids,
@@ -82,6 +98,8 @@ static int make_text(const struct run_options *options, struct strbuf *ret_text)
     run_places_find(&places);
     take_options(&profile, &options->launch);
     r = take_binds(&profile, &options->launch);
+    if (r == 0)
+        r = take_rules(&profile, &options->launch);
     if (r == 0)
         r = profile_generalise(options->recorder, &places.places, &profile);
     if (r < 0)

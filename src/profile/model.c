@@ -158,6 +158,13 @@ int profile_add_path(struct profile *profile, enum profile_path_kind kind, const
     return model_add_path(profile, &added);
 }
 
+int profile_add_rule(struct profile *profile, bool allow, const char *text)
+{
+    struct profile_rule rule = {.allow = allow, .text = strdup(text)};
+
+    return rule.text ? model_add_rule(profile, &rule) : -ENOMEM;
+}
+
 int profile_add_denied(struct profile *profile, int nr, int errnum)
 {
     return model_add_denied(profile, &(struct profile_denied){.nr = nr, .errnum = errnum});

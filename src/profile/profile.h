@@ -143,9 +143,11 @@ int profile_parse(struct profile *profile, const char *path, const char *text, s
                   const struct profile_places *places, struct base_error *error);
 
 /*
- * Say a path (absolute), or a denied call, as if a file had. Return 0 or a negative errno.
+ * Say a path (absolute), a network rule (as --allow-net and --deny-net take it), or a denied call,
+ * as if a file had. Return 0 or a negative errno; -E2BIG: there are too many.
  */
 int profile_add_path(struct profile *profile, enum profile_path_kind kind, const char *path);
+int profile_add_rule(struct profile *profile, bool allow, const char *text);
 int profile_add_denied(struct profile *profile, int nr, int errnum);
 
 /*

@@ -64,6 +64,20 @@ def test_learning_the_network(home: Home, web: int) -> None:
     assert home.run("./host.yaml", *program).ok().out == "yes\n"
 
 
+def test_network_rules_become_part_of_the_profile(home: Home, web: int) -> None:
+    program = ("/usr/bin/python3", "-c", "import socket, sys\n"
+               "for address in sys.argv[1:]:\n"
+               f"    try:\n        socket.create_connection((address, {web})); print('yes')\n"
+               "    except OSError as error:\n        print(error.strerror)\n")
+    rules = ("--allow-net", f"127.0.0.1:{web}", "--allow-net", f"localhost:{web}",
+             "--deny-net", "[::1]:1-9")
+    assert learn(home, "--output", "p.yaml", *rules, "--", *program, HOST).ok().out == "yes\n"
+    text = (home.project / "p.yaml").read_text()
+    assert (f'mode: host\n  allow:\n    - "127.0.0.1:{web}"\n    - "localhost:{web}"\n'
+            '  deny:\n    - "[::1]:1-9"\n') in text, text
+    assert home.run("./p.yaml", *program, HOST, "127.0.0.2").ok().out == "yes\nPermission denied\n"
+
+
 def test_learning_and_bad_use(home: Home) -> None:
     (home.project / "true.yaml").write_text("mine\n")
     done = learn(home, "/bin/true")
