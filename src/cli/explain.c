@@ -203,12 +203,22 @@ static void add_option(struct strbuf *out, const char *option, const char *value
     add_word(out, strbuf_text(&word));
 }
 
+/* --bind takes a path apart at colons. */
+static void add_bind_option(struct strbuf *out, const char *path)
+{
+    cleanup_strbuf struct strbuf source = {0};
+
+    for (; *path; path++)
+        strbuf_addf(&source, "%s%c", *path == ':' || *path == '\\' ? "\\" : "", *path);
+    add_option(out, "--bind", strbuf_text(&source), ":ro");
+}
+
 static void add_path_option(struct strbuf *out, const struct profile_path *path)
 {
     switch (path->kind) {
     case PROFILE_READ:
         if (access(path->path, F_OK) == 0)
-            add_option(out, "--bind", path->path, ":ro");
+            add_bind_option(out, path->path);
         break;
     case PROFILE_WRITE:
         if (access(path->path, F_OK) == 0)

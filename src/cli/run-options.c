@@ -110,23 +110,37 @@ bool run_add_hidden(struct run_options *options, const char *path)
     return true;
 }
 
+/*
+ * Ends a part of --bind where it does: at a colon without a backslash before it, which makes a
+ * colon, or a backslash, part of a path. Returns the next part, NULL after the last.
+ */
+static char *end_part(char *text)
+{
+    char *to = text;
+
+    for (; *text && *text != ':'; text++) {
+        text += text[0] == '\\' && (text[1] == ':' || text[1] == '\\');
+        *to++ = *text;
+    }
+    text = *text ? text + 1 : NULL;
+    *to = '\0';
+    return text;
+}
+
 static int add_bind(struct run_options *options, char *text, bool plain)
 {
     struct launch_bind parsed = {.source = text};
     struct launch_bind *bind = &parsed;
-    char *colon;
+    char *part, *next;
 
-    colon = plain ? NULL : strchr(text, ':');
-    while (colon) {
-        *colon++ = '\0';
-        if (strcmp(colon, "ro") == 0) {
+    for (part = plain ? NULL : end_part(text); part; part = next) {
+        next = end_part(part);
+        if (next == NULL && strcmp(part, "ro") == 0)
             bind->read_only = true;
-            break;
-        }
-        if (bind->target)
-            return cli_usage("run", "--bind takes SRC[:DST][:ro], not '%s'", colon);
-        bind->target = colon;
-        colon = strchr(colon, ':');
+        else if (bind->target)
+            return cli_usage("run", "--bind takes SRC[:DST][:ro], not '%s'", part);
+        else
+            bind->target = part;
     }
     return run_add_bind(options, bind) ? 0 : cli_usage("run", "more than %d binds", RUN_BINDS_MAX);
 }

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import shlex
 import socket
 import subprocess
 from pathlib import Path
@@ -541,11 +542,38 @@ def test_report_only_of_a_read_only_path(home: Home) -> None:
     assert (home.path / "diary").read_text() == "SECRET\n"
 
 
+# ---- the same by hand ----
+
+def by_hand(home: Home, profile: str) -> list[str]:
+    words = shlex.split(json.loads(explain(home, "--json", profile))["command"])
+    assert words[:2] == ["cerebro", "run"] and words[-2:] == ["--", "PROGRAM"]
+    return words[2:-2]
+
+
 def test_the_equivalent_command(home: Home) -> None:
-    command = json.loads(cerebro("explain", "--json", "sqlite", cwd=home.project,
-                                 env=home.env).ok().out)["command"]
-    words = command.replace("cerebro run", "").replace("-- PROGRAM", "").split()
-    done = run("/bin/sh", "-c", "cat ~/diary; exit 3", options=words, cwd=home.project,
-               env=home.env)
-    assert done.status == 126 or done.status == 3, str(done)
-    assert "SECRET" not in done.out
+    """What `cerebro explain` prints shows and hides what the profile does."""
+    (home.project / "seen").write_text("seen\n")
+    script = "cat ./seen ../diary ~/.ssh/id; echo x > ./made; echo x > ../made; exit 3"
+    for options in (["--profile", "python-script"], by_hand(home, "python-script")):
+        (home.project / "made").unlink(missing_ok=True)
+        done = run("/bin/sh", "-c", script, options=options, cwd=home.project, env=home.env)
+        assert done.status == 3 and done.out == "seen\n", str(done)
+        assert (home.project / "made").read_text() == "x\n"
+        assert not (home.path / "made").exists()
+
+
+def test_the_equivalent_command_has_paths_with_colons(home: Home) -> None:
+    names = ["a:b", "a:ro", "c\\d", "e\\", "x:/y:ro", "q'"]
+    for name in names:
+        (home.project / name).mkdir(parents=True)
+        (home.project / name / "file").write_text(name)
+    (home.project / "q.yaml").write_text(
+        "view: minimal\npaths:\n  write: ['./a:b']\n  hide: ['./a:b/file']\n"
+        "  read:\n    - /usr\n    - /etc/ld.so.cache\n"
+        + "".join(f"    - {json.dumps('./' + name)}\n" for name in names[1:]))
+    script = "cat './a:ro/file' './c\\d/file' './e\\/file' './x:/y:ro/file' \"./q'/file\"; " \
+             "cat './a:b/file'; exit 3"
+    for options in (["--profile", "./q.yaml"], by_hand(home, "./q.yaml")):
+        done = run("/bin/sh", "-c", script, options=options, cwd=home.project, env=home.env)
+        assert done.status == 3 and done.out == "".join(names[1:]), str(done)
+        assert "Permission denied" in done.err and "Read-only" not in done.err, str(done)

@@ -153,6 +153,19 @@ def test_bind_read_only_at_its_place(work: Path) -> None:
     assert tree_of(work) == before
 
 
+def test_bind_of_paths_with_colons(work: Path) -> None:
+    (work / "a:b").write_text("colon\n")
+    (work / "a\\").write_text("backslash\n")
+    for option, path, text in (("./a\\:b:/mnt/to:ro", "/mnt/to", "colon\n"),
+                               ("./a\\\\:/mnt/to", "/mnt/to", "backslash\n"),
+                               ("./a\\:b:/mnt/c\\:d", "/mnt/c:d", "colon\n"),
+                               ("./a\\:/mnt/to", "/mnt/to", None)):
+        done = run("/bin/cat", path, options=("--bind", option), cwd=work)
+        assert done.out == (text or "") and (done.status == 0) == (text is not None), str(done)
+    for bad in ("a:/b:/c", "a:/b:ro:x", "a:ro:ro:ro"):
+        assert run("/bin/true", options=("--bind", bad), cwd=work).status == 2
+
+
 def test_bind_does_not_lead_outside(work: Path) -> None:
     """Links in a bound directory are resolved in the view, not on the host."""
     secret = Path("/tmp/cerebro-test-secret-" + uuid.uuid4().hex)
