@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import shlex
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -449,6 +450,29 @@ def test_clearing_the_environment(home: Home) -> None:
     done = run("/bin/sh", "-c", "echo $A-$B", options=("--unset", "A"), env=home.env | {
         "A": "1", "B": "2"})
     assert done.ok().out == "-2\n"
+
+
+def test_a_limit_of_file_size(home: Home) -> None:
+    (home.project / "p.yaml").write_text("limits: {fsize: 4K}\npaths: {write: .}\n")
+    done = home.run("./p.yaml", "/bin/sh", "-c", "head -c 9000 /dev/zero > file; echo $?")
+    assert done.out == f"{128 + signal.SIGXFSZ}\n", str(done)
+    assert (home.project / "file").stat().st_size == 4096
+
+
+def test_ids(home: Home) -> None:
+    (home.project / "p.yaml").write_text('personality:\n  uid: "7:8"\n')
+    assert home.run("./p.yaml", "/bin/sh", "-c", "id -u; id -g").ok().out == "7\n8\n"
+    (home.project / "p.yaml").write_text("personality: {uid: 9}\n")
+    assert home.run("./p.yaml", "/bin/sh", "-c", "id -u; id -g").ok().out == "9\n9\n"
+
+
+def test_variables_that_are_taken_out(home: Home) -> None:
+    (home.project / "p.yaml").write_text("environment: {unset: [TOKEN, MISSING]}\n")
+    home.env |= {"TOKEN": "SECRET", "TOKENS": "2"}
+    done = home.run("./p.yaml", "/bin/sh", "-c", "echo ${TOKEN-none} $TOKENS").ok()
+    assert done.out == "none 2\n", str(done)
+    done = home.run("./p.yaml", "/bin/sh", "-c", "echo $TOKEN", options=("--env", "TOKEN=mine"))
+    assert done.ok().out == "mine\n", str(done)
 
 
 # ---- trying out ----
