@@ -152,12 +152,12 @@ static bool has_host_bits(const struct pk_net_rule *rule)
     return false;
 }
 
-static bool is_unspecified(const struct pk_net_rule *rule)
+static bool is_unspecified(const uint8_t address[16])
 {
     static const uint8_t none[16];
 
-    return memcmp(rule->address, none, 16) == 0 ||
-           (pk_net_is_mapped(rule->address) && memcmp(rule->address + 12, none, 4) == 0);
+    return memcmp(address, none, 16) == 0 ||
+           (pk_net_is_mapped(address) && memcmp(address + 12, none, 4) == 0);
 }
 
 static const char *read_network(const char *bits, int width, struct pk_net_rule *rule)
@@ -168,7 +168,7 @@ static const char *read_network(const char *bits, int width, struct pk_net_rule 
         return width == 32 ? "a prefix of IPv4 is 0 to 32" : "a prefix of IPv6 is 0 to 128";
     rule->has_address = true;
     rule->prefix = (unsigned)prefix + (width == 32 ? MAPPED_BITS : 0);
-    if (rule->kind == PK_NET_REACH && bits == NULL && is_unspecified(rule))
+    if (rule->kind == PK_NET_REACH && bits == NULL && is_unspecified(rule->address))
         return "nothing can be reached at the unspecified address; write * for every address";
     return has_host_bits(rule) ? "the address has bits beyond its prefix" : NULL;
 }
@@ -255,12 +255,38 @@ static bool is_in_network(const struct pk_net_rule *rule, const uint8_t address[
     return rest == 0 || ((rule->address[whole] ^ address[whole]) & (0xff00 >> rest & 0xff)) == 0;
 }
 
+/*
+ * Who listens at 0.0.0.0 or :: listens at every address, also at those that the rule is about. The
+ * socket of :: takes IPv4, too, unless IPV6_V6ONLY says otherwise, which another thread may change.
+ */
+static bool is_listened_at(const struct pk_net_rule *rule, const struct pk_net_target *target)
+{
+    if (target->kind != PK_NET_LISTEN || !rule->has_address || !is_unspecified(target->address))
+        return false;
+    return !pk_net_is_mapped(target->address) || pk_net_is_mapped(rule->address);
+}
+
+/* A listening socket without a port is given one of the host's choice: it may be any of them. */
+static bool is_port_denied(const struct pk_net_rule *rule, const struct pk_net_target *target)
+{
+    return (target->kind == PK_NET_LISTEN && target->port == 0) ||
+           (target->port >= rule->first_port && target->port <= rule->last_port);
+}
+
+static bool is_port_allowed(const struct pk_net_rule *rule, const struct pk_net_target *target)
+{
+    return target->any_port ||
+           (target->port >= rule->first_port && target->port <= rule->last_port);
+}
+
 static bool matches(const struct pk_net_rule *rule, const struct pk_net_target *target)
 {
-    bool port = target->port >= rule->first_port && target->port <= rule->last_port;
-
-    return rule->kind == target->kind && (rule->protocols & target->protocol) &&
-           (port || (rule->allow && target->any_port)) && is_in_network(rule, target->address);
+    if (rule->kind != target->kind || !(rule->protocols & target->protocol))
+        return false;
+    if (rule->allow)
+        return is_port_allowed(rule, target) && is_in_network(rule, target->address);
+    return is_port_denied(rule, target) &&
+           (is_in_network(rule, target->address) || is_listened_at(rule, target));
 }
 
 bool pk_net_rules_allow(const struct pk_net_rules *rules, const struct pk_net_target *target,

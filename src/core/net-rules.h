@@ -13,7 +13,8 @@
  * HOST is an IPv4 address, an IPv6 address (in brackets before a port), either of them with
  * "/PREFIX" for a network, a name, or "*" for every address. Without a port it is about all ports,
  * without a protocol about TCP and UDP. "listen/" makes it a rule about the address and port at
- * which the guest waits for others; without it, it is about those that it turns to.
+ * which the guest waits for others; without it, it is about those that it turns to. Who listens at
+ * every address (0.0.0.0, ::) is denied by a rule about any of them, and allowed by one about that.
  *
  * Addresses are 16 bytes throughout: an IPv4 address is its IPv4-mapped IPv6 address (RFC 4291,
  * 2.5.5.2), as the host treats the two alike.
@@ -65,7 +66,7 @@ struct pk_net_target {
     enum pk_net_kind kind;
     unsigned protocol; /* PK_NET_TCP or PK_NET_UDP */
     uint8_t address[16];
-    uint16_t port;
+    uint16_t port; /* with PK_NET_LISTEN 0: not known yet, so what is denied about any is denied */
     /*
      * The port is none that anything could be sent to (a datagram socket connected to port 0, by
      * which libraries ask for their own address): allow rules count with their address alone.

@@ -266,15 +266,36 @@ int net_judge(struct pk_request *request, int fd, int domain, struct net_address
 
 /* ---- listen ---- */
 
-static int judge_listening(struct pk_request *request, int fd, struct pk_answer *ret_refusal)
+/*
+ * The name at which the socket would listen. The host gives one without a port a port in listen():
+ * it gets it here, so that the rules can be asked about it.
+ */
+static int name_to_listen_at(int fd, struct net_address *ret_name)
 {
     struct net_address name = {.length = sizeof(name.storage)};
 
+    if (getsockname(fd, &name.any, &name.length) < 0)
+        return -errno;
+    if (name.four.sin_port == 0 && bind(fd, &name.any, name.length) == 0) { /* the same in both */
+        name.length = sizeof(name.storage);
+        if (getsockname(fd, &name.any, &name.length) < 0)
+            return -errno;
+    }
+    *ret_name = name;
+    return 0;
+}
+
+static int judge_listening(struct pk_request *request, int fd, struct pk_answer *ret_refusal)
+{
+    struct net_address name;
+    int r;
+
     if (protocol_of(fd) != PK_NET_TCP)
         return refuse_protocol(request, fd, ret_refusal);
-    if (getsockname(fd, &name.any, &name.length) < 0) {
-        *ret_refusal = pk_error(-errno);
-        return -errno;
+    r = name_to_listen_at(fd, &name);
+    if (r < 0) {
+        *ret_refusal = pk_error(r);
+        return r;
     }
     return ask_rules(request, &name, PK_NET_LISTEN, PK_NET_TCP, ret_refusal);
 }

@@ -334,6 +334,42 @@ def test_listen() -> None:
         assert ("listen at" in got.err) == (outcome == "")
 
 
+LISTEN_EVERYWHERE = """
+import errno, socket, sys
+def attempt(family, kind, *address):
+    made = socket.socket(family, kind)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        if address:
+            made.bind(address)
+        if kind == socket.SOCK_STREAM:
+            made.listen(1)
+        return "listens"
+    except OSError as error:
+        return errno.errorcode[error.errno]
+port = int(sys.argv[1])
+print(attempt(socket.AF_INET, socket.SOCK_STREAM, "127.0.0.1", port))
+print(attempt(socket.AF_INET, socket.SOCK_STREAM, "0.0.0.0", port))
+print(attempt(socket.AF_INET, socket.SOCK_DGRAM, "0.0.0.0", port))
+print(attempt(socket.AF_INET6, socket.SOCK_STREAM, "::", port) if socket.has_ipv6 else "EACCES")
+print(attempt(socket.AF_INET, socket.SOCK_STREAM))
+"""
+
+
+@pytest.mark.parametrize(("rule", "outcome"), [
+    ("listen/127.0.0.1:PORT", ["EACCES", "EACCES", "EACCES", "EACCES", "listens"]),
+    ("listen/127.0.0.2:PORT", ["listens", "EACCES", "EACCES", "EACCES", "listens"]),
+    ("listen/tcp/*:1024-65535", ["EACCES", "EACCES", "listens", "EACCES", "EACCES"]),
+    ("listen/tcp/*:1-1023", ["listens"] * 5),
+])
+def test_who_listens_everywhere_listens_there(rule: str, outcome: list[str]) -> None:
+    """Nor does a socket without a name, to which listen() gives a port, get a denied one."""
+    port = free_port()
+    got = run("/usr/bin/python3", "-c", LISTEN_EVERYWHERE, port,
+              options=["--deny-net", rule.replace("PORT", str(port))], timeout=60).ok()
+    assert got.out.split() == outcome, str(got)
+
+
 FETCH = """
 import sys, urllib.request
 for url in sys.argv[1:]:

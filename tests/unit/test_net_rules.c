@@ -225,6 +225,20 @@ static const struct question questions[] = {
     {{"+listen/*:1-65535"}, AT, T, "0.0.0.0", 0, 0, NULL},
     {{"-listen/*"}, AT, U, "127.0.0.1", 5, 0, "--deny-net listen/*"},
     {{"-listen/*"}, TO, U, "127.0.0.1", 5, 1, NULL},
+    /* at every address: at the denied one, too */
+    {{"-listen/10.0.0.1"}, AT, T, "0.0.0.0", 5, 0, "--deny-net listen/10.0.0.1"},
+    {{"-listen/10.0.0.1"}, AT, T, "::", 5, 0, "--deny-net listen/10.0.0.1"},
+    {{"-listen/10.0.0.1"}, AT, T, "::ffff:0.0.0.0", 5, 0, "--deny-net listen/10.0.0.1"},
+    {{"-listen/10.0.0.0/8:5"}, AT, U, "0.0.0.0", 5, 0, "--deny-net listen/10.0.0.0/8:5"},
+    {{"-listen/10.0.0.0/8:5"}, AT, U, "0.0.0.0", 6, 1, NULL},
+    {{"-listen/[2001:db8::1]:5"}, AT, T, "::", 5, 0, "--deny-net listen/[2001:db8::1]:5"},
+    {{"-listen/[2001:db8::1]:5"}, AT, T, "0.0.0.0", 5, 1, NULL},
+    {{"-listen/10.0.0.1"}, AT, T, "10.0.0.2", 5, 1, NULL},
+    {{"-10.0.0.1"}, AT, T, "0.0.0.0", 5, 1, NULL},
+    {{"-listen/example.org"}, AT, T, "0.0.0.0", 5, 1, NULL},
+    /* at a port that is not known yet */
+    {{"-listen/*:8080"}, AT, T, "0.0.0.0", 0, 0, "--deny-net listen/*:8080"},
+    {{"-listen/10.0.0.1:8080"}, AT, T, "10.0.0.2", 0, 1, NULL},
 };
 
 static void ask(const struct question *question)
