@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/time.h>
 
@@ -114,6 +115,23 @@ static bool is_own_machine(const struct net_address *address)
     }
 }
 
+/* It is connected already, or listens: connect() says so at once. */
+static bool is_settled(int fd)
+{
+    struct tcp_info info = {.tcpi_state = TCP_CLOSE};
+    socklen_t length = sizeof(info);
+
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
+           info.tcpi_state != TCP_CLOSE && info.tcpi_state != TCP_SYN_SENT &&
+           info.tcpi_state != TCP_SYN_RECV;
+}
+
+/* The host says EALREADY where an earlier call was interrupted, and the connection takes longer. */
+static bool is_still_connecting(int result)
+{
+    return result == -EALREADY || net_is_unfinished(result);
+}
+
 /*
  * Everything that ends at once is done here. A waiting stream socket is tried for a tick where the
  * peer is on this machine: it has either room in its queue or nobody listens.
@@ -125,7 +143,7 @@ struct pk_answer net_connect(int fd, const struct net_address *address)
     int r;
 
     if (net_blocks(ours) && net_type(ours) != SOCK_DGRAM && address->any.sa_family != AF_UNSPEC) {
-        if (!is_own_machine(address))
+        if (!is_own_machine(address) && !is_settled(ours))
             return net_connect_later(take_fd(&ours), -1, address);
         net_begin_hurry(ours, &hurry);
         if (hurry.fd < 0)
@@ -135,7 +153,7 @@ struct pk_answer net_connect(int fd, const struct net_address *address)
     if (hurry.fd < 0)
         return pk_value(r);
     net_end_hurry(&hurry);
-    if (net_is_unfinished(r))
+    if (is_still_connecting(r))
         return net_connect_later(take_fd(&ours), -1, address);
     return pk_value(r);
 }

@@ -6,12 +6,14 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -381,6 +383,62 @@ static void test_listener(void)
     guest_join(child);
 }
 
+/* ---- connecting ---- */
+
+/* Nobody answers at this address (RFC 5737), and connect() must not try. */
+static void test_connected_already(void)
+{
+    struct sockaddr_in far = {.sin_family = AF_INET, .sin_port = htons(80)};
+    struct sockaddr_in name;
+    int listener = bound(SOCK_STREAM, &name);
+    int fd = (int)OK(socket(AF_INET, SOCK_STREAM, 0));
+
+    CHECK_EQ(inet_pton(AF_INET, "192.0.2.1", &far.sin_addr), 1);
+    OK(listen(listener, 1));
+    OK(connect(fd, (void *)&name, sizeof(name)));
+    FAILS(connect(fd, (void *)&name, sizeof(name)), EISCONN);
+    FAILS(connect(fd, (void *)&far, sizeof(far)), EISCONN);
+    FAILS(connect(listener, (void *)&far, sizeof(far)), EISCONN);
+}
+
+static void take_signal(int signal)
+{
+    (void)signal;
+}
+
+static void *shut_down_soon(void *fd)
+{
+    guest_sleep_ms(150);
+    OK(shutdown(*(int *)fd, SHUT_RDWR));
+    return NULL;
+}
+
+/* A full queue lets connect() wait; a signal with SA_RESTART must not end that. */
+static void test_connect_restarts(void)
+{
+    struct sigaction action = {.sa_handler = take_signal, .sa_flags = SA_RESTART};
+    struct itimerval soon = {.it_value.tv_usec = 40000, .it_interval.tv_usec = 30000};
+    struct sockaddr_in name;
+    int listener = bound(SOCK_STREAM, &name);
+    int first = (int)OK(socket(AF_INET, SOCK_STREAM, 0));
+    int second = (int)OK(socket(AF_INET, SOCK_STREAM, 0));
+    pthread_t thread;
+    sigset_t alarm;
+
+    OK(listen(listener, 0));
+    OK(connect(first, (void *)&name, sizeof(name)));
+    sigemptyset(&alarm);
+    sigaddset(&alarm, SIGALRM);
+    OK(sigaction(SIGALRM, &action, NULL));
+    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &alarm, NULL), 0);
+    CHECK_EQ(pthread_create(&thread, NULL, shut_down_soon, &second), 0);
+    CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &alarm, NULL), 0);
+    OK(setitimer(ITIMER_REAL, &soon, NULL));
+    CHECK_EQ(connect(second, (void *)&name, sizeof(name)), -1);
+    CHECK(errno == ECONNRESET || errno == ECONNABORTED); /* it has changed between kernels */
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+}
+
 static const struct guest_case cases[] = {
     {"large-tcp", test_large_tcp},
     {"large-unix", test_large_unix},
@@ -396,6 +454,8 @@ static const struct guest_case cases[] = {
     {"this-machine", test_this_machine},
     {"control", test_control},
     {"listener", test_listener},
+    {"connected-already", test_connected_already},
+    {"connect-restarts", test_connect_restarts},
 };
 
 GUEST_MAIN(cases)
