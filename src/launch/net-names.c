@@ -27,6 +27,8 @@
 #define ADDRESSES_MAX 64 /* of one name */
 #define LOOK_UP_MS    20000
 
+#define LOOPBACK_PREFIX (96 + 8) /* of 127.0.0.0/8, as an IPv4-mapped network */
+
 extern char **environ;
 
 static int start_getent(const char *name, int output, pid_t *ret_pid)
@@ -157,6 +159,21 @@ static bool is_localhost(const char *name)
     return strcasecmp(last ? last + 1 : name, "localhost") == 0;
 }
 
+/*
+ * All of 127.0.0.0/8 is this machine: what listens at every address is found at 127.0.0.2, too, so
+ * that a rule which denies localhost denies all of it.
+ */
+static int deny_loopback(struct pk_net_rules *rules, const struct pk_net_rule *rule)
+{
+    char addresses[] = "127.0.0.0\n::1\n";
+    size_t first = rules->count;
+    int r = add_answer(rules, rule, addresses);
+
+    if (r == 0)
+        rules->rules[first].prefix = LOOPBACK_PREFIX;
+    return r;
+}
+
 static int resolve(struct pk_net_rules *rules, const struct pk_net_rule *rule)
 {
     cleanup_strbuf struct strbuf answer = {0};
@@ -165,7 +182,7 @@ static int resolve(struct pk_net_rules *rules, const struct pk_net_rule *rule)
     int r;
 
     if (is_localhost(rule->name))
-        return add_answer(rules, rule, localhost);
+        return rule->allow ? add_answer(rules, rule, localhost) : deny_loopback(rules, rule);
     r = ask_getent(rule->name, &answer);
     if (r < 0)
         return r;

@@ -181,6 +181,9 @@ def connect(address: str, port: int, *options: str, **more: object) -> Result:
     (["--deny-net", "udp/127.0.0.2"], "127.0.0.2", "connected"),
     (["--allow-net", "localhost:PORT"], "localhost", "connected"),
     (["--allow-net", "localhost:PORT"], "127.0.0.2", "Permission denied"),
+    (["--deny-net", "localhost:PORT"], "127.0.0.1", "Permission denied"),
+    (["--deny-net", "localhost:PORT"], "127.0.0.2", "Permission denied"),
+    (["--deny-net", "localhost:1"], "127.0.0.2", "connected"),
     (["--net", "host", "--allow-net", "127.0.0.1"], "127.0.0.1", "connected"),
     (["--allow-net", "listen/*"], "127.0.0.1", "Permission denied"),
 ])
