@@ -108,6 +108,8 @@ static int settle_family(int nr, int domain, struct net_address *address)
         if (domain == AF_INET6) {
             if (nr == ABI_NR_bind)
                 return -EAFNOSUPPORT;
+            if (address->length < sizeof(address->any.sa_family))
+                return -EINVAL;
             address->length = 0;
             return 0;
         }

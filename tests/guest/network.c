@@ -284,6 +284,7 @@ static void test_no_family(void)
         guest_skip("no IPv6");
     OK(getsockname(fd, (void *)&six, &length));
     OK(connect(fd, (void *)&six, sizeof(six)));
+    FAILS(sendto(fd, "self", 4, 0, (void *)&none, 0), EINVAL);
     OK(sendto(fd, "self", 4, 0, (void *)&none, sizeof(none)));
     CHECK_EQ(OK(recv(fd, text, sizeof(text), 0)), 4);
 }
