@@ -65,6 +65,18 @@ static int make_root_links(struct vfs *vfs)
     return r;
 }
 
+/* Its owner and mode are those of the host's root, as those of the directories below are. */
+static int dress_root(struct vfs *vfs)
+{
+    cleanup_place struct vfs_place *root = vfs_root(vfs);
+    struct statx stat;
+    int r = vfs_host_stat(vfs, "/", &stat);
+
+    if (r == 0)
+        r = vfs_chown(root, stat.stx_uid, stat.stx_gid, &preparer);
+    return r < 0 ? r : vfs_chmod(root, stat.stx_mode & 01777, &preparer);
+}
+
 int view_minimal_root(struct vfs *vfs, struct base_error *error)
 {
     struct vfs_fs *memory;
@@ -72,6 +84,8 @@ int view_minimal_root(struct vfs *vfs, struct base_error *error)
 
     if (r == 0)
         r = vfs_mount(vfs, "/", memory, VFS_MOUNT_NODEV | VFS_MOUNT_NOSUID, "tmpfs", "tmpfs");
+    if (r == 0)
+        r = dress_root(vfs);
     if (r == 0)
         r = make_root_links(vfs);
     if (r < 0)

@@ -46,9 +46,27 @@ static int exists_in_view(struct vfs *vfs, const char *path)
     return vfs_resolve(vfs, &walk, &place);
 }
 
+/*
+ * A directory on the way to something is like the host's of the same path, where there is one:
+ * programs refuse a home directory that is not their user's. Else it is root's.
+ */
+static mode_t attributes_of_host(struct vfs *vfs, const char *path, struct pk_identity *owner)
+{
+    struct statx stat;
+
+    *owner = kernel_identity;
+    if (vfs_host_stat(vfs, path, &stat) < 0 || !S_ISDIR(stat.stx_mode))
+        return 0755;
+    owner->fsuid = stat.stx_uid;
+    owner->fsgid = stat.stx_gid;
+    return stat.stx_mode & 01777;
+}
+
 static int make_directory(struct vfs *vfs, const char *path)
 {
     cleanup_place struct vfs_place *parent = NULL;
+    struct pk_identity owner;
+    struct vfs_actor maker = {.identity = &owner};
     char name[256];
     int r = exists_in_view(vfs, path);
 
@@ -57,7 +75,7 @@ static int make_directory(struct vfs *vfs, const char *path)
     r = resolve_parent(vfs, path, &parent, name);
     if (r < 0)
         return r;
-    return vfs_mkdir(parent, name, 0755, &preparer);
+    return vfs_mkdir(parent, name, attributes_of_host(vfs, path, &owner), &maker);
 }
 
 /* mkdir -p inside the view, so that something can be mounted there. */

@@ -235,3 +235,15 @@ int vfs_host_new(struct vfs *vfs, const char *host_path, struct vfs_fs **ret_fs)
     *ret_fs = &fs->fs;
     return 0;
 }
+
+int vfs_host_stat(struct vfs *vfs, const char *host_path, struct statx *ret_stat)
+{
+    struct vfs_fs *fs;
+    int r = vfs_host_new(vfs, host_path, &fs);
+
+    if (r < 0)
+        return r;
+    r = node_stat(fs->root, ret_stat);
+    vfs_fs_unref(fs);
+    return r;
+}

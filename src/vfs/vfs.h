@@ -292,6 +292,12 @@ int vfs_for_each_mount(struct vfs *vfs, int (*visit)(const struct vfs_mount_info
 int vfs_host_new(struct vfs *vfs, const char *host_path, struct vfs_fs **ret_fs);
 
 /*
+ * The attributes that the root of vfs_host_new() would have: those of a host path, with owners as
+ * the guest sees them. Returns 0, or what vfs_host_new() says.
+ */
+int vfs_host_stat(struct vfs *vfs, const char *host_path, struct statx *ret_stat);
+
+/*
  * Protects the host file behind `fd` (any descriptor of it, O_PATH too; it stays the caller's) from
  * all guests, however writable the mount is that shows it: it cannot be opened for writing,
  * truncated, linked, renamed, removed or given other attributes through any of its names (-EPERM),

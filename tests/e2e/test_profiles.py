@@ -9,6 +9,7 @@ import pwd
 import shlex
 import signal
 import socket
+import stat
 import subprocess
 from pathlib import Path
 
@@ -222,6 +223,19 @@ def test_sqlite(home: Home) -> None:
 def test_wine(home: Home) -> None:
     wine = need("wine")
     home.run("wine", wine, "cmd", "/c", "echo windows", timeout=300).ok()
+
+
+def test_the_home_directory_of_a_minimal_view_is_the_users(home: Home) -> None:
+    home.path.chmod(0o750)
+    (home.project / "v.yaml").write_text(
+        "extends: base\nview: minimal\npaths: {write: [.], directories: [/no/such]}\n")
+    wanted = os.stat(home.path)
+    done = home.run("./v.yaml", "/bin/stat", "-c", "%u:%g %a", home.path, "/", "/no/such").ok()
+    assert done.out.splitlines() == [f"{wanted.st_uid}:{wanted.st_gid} 750",
+                                     "0:0 {:o}".format(stat.S_IMODE(os.stat("/").st_mode)),
+                                     "0:0 755"], str(done)
+    done = home.run("./v.yaml", "/bin/sh", "-c", "id -u; stat -c %u ~", options=("--uid", "7")).ok()
+    assert done.out == "7\n7\n", str(done)
 
 
 def test_untrusted_binary(home: Home) -> None:
