@@ -45,6 +45,7 @@ static const char *kind_text(enum profile_path_kind kind)
 {
     static const char *const texts[] = {[PROFILE_READ] = "reads",
                                         [PROFILE_WRITE] = "reads and writes",
+                                        [PROFILE_CREATE] = "reads and writes",
                                         [PROFILE_HIDE] = "cannot look into",
                                         [PROFILE_SCRATCH] = "has an empty directory at",
                                         [PROFILE_DIRECTORY] = "finds an empty directory",
@@ -65,8 +66,10 @@ static void add_paths_of(struct strbuf *out, const struct profile *profile,
 
         if (path->kind != kind)
             continue;
-        strbuf_addf(&text, "%s %s%s", kind_text(kind), path->path,
-                    needs && access(path->path, F_OK) < 0 ? " (not there now)" : "");
+        strbuf_addf(&text, "%s %s", kind_text(kind), path->path);
+        if (needs && access(path->path, F_OK) < 0)
+            strbuf_add_string(&text,
+                              kind == PROFILE_CREATE ? " (will be made)" : " (not there now)");
         add_line(out, profile, strbuf_text(&text), &path->origin);
     }
 }
@@ -223,6 +226,9 @@ static void add_path_option(struct strbuf *out, const struct profile_path *path)
     case PROFILE_WRITE:
         if (access(path->path, F_OK) == 0)
             add_option(out, "--write", path->path, "");
+        break;
+    case PROFILE_CREATE: /* there is no option that makes it: whoever lacks it is told */
+        add_option(out, "--write", path->path, "");
         break;
     case PROFILE_HIDE:
         add_option(out, "--hide", path->path, "");

@@ -18,6 +18,10 @@ static bool apply_path(struct run_options *options, const struct profile_path *p
     case PROFILE_READ:
         bind.read_only = true;
         return run_add_bind(options, &bind);
+    case PROFILE_CREATE:
+        bind.create = true;
+        bind.optional = false;
+        return run_add_bind(options, &bind);
     case PROFILE_WRITE:
         return run_add_bind(options, &bind);
     case PROFILE_HIDE:

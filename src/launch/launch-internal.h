@@ -48,6 +48,19 @@ int view_mount_host(struct vfs *vfs, const char *source, const char *target, boo
 /* The canonical path of a name of the view. Returns 0 or what the walk says. */
 int view_canonical(struct vfs *vfs, const char *path, struct vfs_place **ret_place);
 
+/*
+ * Finds what a bind shows, and makes it first where it asks for that. `ret_source` is the canonical
+ * host path, for the caller to free; NULL when the bind is optional and there is nothing to show.
+ * Returns 0 or a negative errno with `error` filled in.
+ */
+int view_find_source(const struct launch_bind *bind, char **ret_source, struct base_error *error);
+
+/*
+ * mkdir -p on the host of what lies behind the first `start` bytes of an absolute path. Returns 0
+ * or a negative errno; then the directories above stay.
+ */
+int view_make_on_host(const char *path, size_t start, mode_t mode);
+
 /* The root of a minimal view, and its end: nothing can be made in it any more. */
 int view_minimal_root(struct vfs *vfs, struct base_error *error);
 int view_minimal_seal(struct vfs *vfs, struct base_error *error);

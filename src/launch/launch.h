@@ -39,6 +39,7 @@ struct launch_bind {
     const char *target; /* guest path; NULL: the same as the absolute source */
     bool read_only;
     bool optional; /* a source that does not exist is left out */
+    bool create;   /* one that does not exist is made: a directory, mode 0700, and its parents */
 };
 
 enum launch_view {

@@ -266,15 +266,13 @@ static bool same_path(const struct launch_bind *bind)
 static int mount_host_bind(struct vfs *vfs, enum launch_view view, const struct launch_bind *bind,
                            struct base_error *error)
 {
-    cleanup_free char *source = realpath(bind->source, NULL);
-    const char *target = bind->target ? bind->target : source;
-    int r;
+    cleanup_free char *source = NULL;
+    const char *target;
+    int r = view_find_source(bind, &source, error);
 
-    if (source == NULL && bind->optional && (errno == ENOENT || errno == EACCES))
-        return 0;
-    if (source == NULL)
-        return base_fail(error, errno, "name a path that exists on the host",
-                         "cannot open %s to the program: %s", bind->source, strerror(errno));
+    if (r < 0 || source == NULL)
+        return r;
+    target = bind->target ? bind->target : source;
     if (target[0] != '/')
         return base_fail(error, EINVAL, "write SRC:/absolute/path",
                          "the place of %s in the view must be absolute", bind->source);
@@ -329,20 +327,13 @@ static int kept_upper(struct vfs *vfs, const char *overlay, const char *director
                       struct vfs_fs **ret_upper)
 {
     char path[PATH_MAX];
-    int start = snprintf(path, sizeof(path), "%s", overlay);
+    size_t start = strlen(overlay);
+    int r;
 
-    if (start + strlen(directory) >= sizeof(path))
+    if ((size_t)snprintf(path, sizeof(path), "%s%s", overlay, directory) >= sizeof(path))
         return -ENAMETOOLONG;
-    snprintf(path + start, sizeof(path) - (size_t)start, "%s", directory);
-    for (char *slash = strchr(path + start + 1, '/');; slash = strchr(slash + 1, '/')) {
-        if (slash)
-            *slash = '\0';
-        if (mkdir(path, 0755) < 0 && errno != EEXIST)
-            return -errno;
-        if (slash == NULL)
-            return vfs_host_new(vfs, path, ret_upper);
-        *slash = '/';
-    }
+    r = view_make_on_host(path, start, 0755);
+    return r < 0 ? r : vfs_host_new(vfs, path, ret_upper);
 }
 
 /*

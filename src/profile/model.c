@@ -200,7 +200,8 @@ const char *profile_limit_name(enum profile_limit limit)
 
 const char *profile_path_key(enum profile_path_kind kind)
 {
-    static const char *const keys[] = {"read", "write", "hide", "scratch", "directories", "drop"};
+    static const char *const keys[] = {"read",    "write",       "create", "hide",
+                                       "scratch", "directories", "drop"};
 
     return keys[kind];
 }

@@ -52,6 +52,7 @@ struct profile_origin {
 enum profile_path_kind {
     PROFILE_READ,      /* visible, read-only */
     PROFILE_WRITE,     /* visible, writes reach the host */
+    PROFILE_CREATE,    /* the same, and made as a directory when it is missing */
     PROFILE_HIDE,      /* cannot be entered */
     PROFILE_SCRATCH,   /* an empty writable directory in memory */
     PROFILE_DIRECTORY, /* in a minimal view: an empty directory */

@@ -161,6 +161,7 @@ static int add_path(struct reading *reading, const struct tree_node *node,
 
 PATH_READER(read, PROFILE_READ)
 PATH_READER(write, PROFILE_WRITE)
+PATH_READER(create, PROFILE_CREATE)
 PATH_READER(hide, PROFILE_HIDE)
 PATH_READER(scratch, PROFILE_SCRATCH)
 PATH_READER(directories, PROFILE_DIRECTORY)
@@ -169,8 +170,9 @@ PATH_READER(drop, PROFILE_DROP)
 static int read_paths(struct reading *reading, const struct tree_node *node)
 {
     static const struct key keys[] = {
-        {"read", read_read},       {"write", read_write}, {"hide", read_hide},
-        {"scratch", read_scratch}, {"drop", read_drop},   {"directories", read_directories},
+        {"read", read_read}, {"write", read_write},     {"create", read_create},
+        {"hide", read_hide}, {"scratch", read_scratch}, {"directories", read_directories},
+        {"drop", read_drop},
     };
 
     return read_map(reading, node, keys, array_length(keys));

@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import shlex
+import shutil
 import signal
 import socket
 import stat
@@ -222,7 +223,20 @@ def test_sqlite(home: Home) -> None:
 
 def test_wine(home: Home) -> None:
     wine = need("wine")
-    home.run("wine", wine, "cmd", "/c", "echo windows", timeout=300).ok()
+    if run_host([wine, "--version"]).status != 0:
+        pytest.skip("wine is installed without its loader (wine32 or wine64)")
+    prefix = home.path / ".wine"
+    diary = str(home.path / "diary").replace("/", "\\")
+    try:
+        # Wine's server writes the registry when the last program has ended.
+        done = home.run("wine", wine, "cmd", "/c",
+                        f"echo windows& echo kept> out.txt& type Z:{diary}",
+                        options=("--wait-all",), timeout=300)
+        assert "windows" in done.out.split() and "SECRET" not in done.out, str(done)
+        assert (home.project / "out.txt").read_text() == "kept\n", str(done)
+        assert stat.S_IMODE(prefix.stat().st_mode) == 0o700 and (prefix / "system.reg").exists()
+    finally:
+        shutil.rmtree(prefix, ignore_errors=True)  # some 700 MB
 
 
 def test_the_home_directory_of_a_minimal_view_is_the_users(home: Home) -> None:
@@ -236,6 +250,31 @@ def test_the_home_directory_of_a_minimal_view_is_the_users(home: Home) -> None:
                                      "0:0 755"], str(done)
     done = home.run("./v.yaml", "/bin/sh", "-c", "id -u; stat -c %u ~", options=("--uid", "7")).ok()
     assert done.out == "7\n7\n", str(done)
+
+
+def test_a_directory_that_is_made(home: Home) -> None:
+    (home.project / "c.yaml").write_text(
+        "extends: base\nview: minimal\npaths: {create: [~/a/b, ~/diary]}\n")
+    told = cerebro("explain", "./c.yaml", cwd=home.project, env=home.env).ok().out
+    assert f"reads and writes {home.path}/a/b (will be made)" in told, told
+    assert f"--write {home.path}/a/b " in told and not (home.path / "a").exists(), told
+    script = "echo x > ~/a/b/file && cat ~/a/b/file ~/diary; echo x > ~/a/other"
+    done = home.run("./c.yaml", "/bin/sh", "-c", script)
+    assert done.out == "x\nSECRET\n" and "Read-only file system" in done.err, str(done)
+    assert (home.path / "a/b/file").read_text() == "x\n"
+    assert [stat.S_IMODE((home.path / name).stat().st_mode) for name in ("a", "a/b")] == [0o700] * 2
+
+
+def test_a_directory_that_cannot_be_made(home: Home) -> None:
+    (home.path / "link").symlink_to("nowhere")
+    for path, sentence, hint in (
+            ("diary/d", "cannot make {} for the program: Not a directory", "make it yourself"),
+            ("link", "cannot open {} to the program: No such file", "name a path that exists")):
+        (home.project / "c.yaml").write_text(f"paths: {{create: [~/{path}]}}\n")
+        done = home.run("./c.yaml", "/bin/echo", "ran")
+        assert done.status == 125 and "ran" not in done.out, str(done)
+        assert sentence.format(home.path / path) in done.err, str(done)
+        assert f"try: {hint}" in done.err, str(done)
 
 
 def test_untrusted_binary(home: Home) -> None:
@@ -320,6 +359,8 @@ def test_cycles_and_depth(home: Home) -> None:
     ("paths: {read: [usr]}\n", "1:16", "it is not absolute", "write /"),
     ("paths: {read: [/a/../b]}\n", "1:16", "'..' is not used", "where it leads"),
     ("paths: {write: [/]}\n", "1:17", "can only be read", ""),
+    ("paths: {create: [/]}\n", "1:18", "can only be read", ""),
+    ("paths: {creat: [/x]}\n", "1:9", "there is no key 'creat' here", "did you mean 'create'?"),
     ("network: off\n", "1:10", "'off' is no value of 'network'", "none, host"),
     ("limits: {memory: lots}\n", "1:18", "no positive number|not a positive number", "K, M, G"),
     ("calls: {deny: [opneat]}\n", "1:16", "no system call 'opneat'", "cerebro syscalls"),

@@ -49,6 +49,7 @@ static void test_everything_is_read(void **state)
                            "paths:\n"
                            "  read: [/usr/, ~/a, /b//c/./d]\n"
                            "  write: .\n"
+                           "  create: ~/.tool\n"
                            "  hide: ['${HOME}/.ssh']\n"
                            "  scratch: [/run]\n"
                            "  directories: ['${CWD}/empty']\n"
@@ -61,13 +62,14 @@ static void test_everything_is_read(void **state)
                      0);
     assert_string_equal(profile.description, "all of it");
     assert_true(profile.report_only.value && profile.minimal_view.value && profile.network.value);
-    assert_int_equal(profile.path_count, 7);
+    assert_int_equal(profile.path_count, 8);
+    assert_int_equal(find(&profile, "/home/u/.tool")->kind, PROFILE_CREATE);
     assert_int_equal(find(&profile, "/usr")->kind, PROFILE_READ);
     assert_int_equal(find(&profile, "/home/u/a")->kind, PROFILE_READ);
     assert_int_equal(find(&profile, "/b/c/d")->kind, PROFILE_READ);
     assert_int_equal(find(&profile, "/home/u/project")->kind, PROFILE_WRITE);
     assert_int_equal(find(&profile, "/home/u/.ssh")->kind, PROFILE_HIDE);
-    assert_int_equal(find(&profile, "/home/u/.ssh")->origin.line, 7);
+    assert_int_equal(find(&profile, "/home/u/.ssh")->origin.line, 8);
     assert_int_equal(find(&profile, "/home/u/.ssh")->origin.column, 10);
     assert_int_equal(find(&profile, "/run")->kind, PROFILE_SCRATCH);
     assert_int_equal(find(&profile, "/home/u/project/empty")->kind, PROFILE_DIRECTORY);
