@@ -37,7 +37,7 @@ int view_find_source(const struct launch_bind *bind, char **ret_source, struct b
         return base_fail(error, r, "make it yourself, or name one where you may write",
                          "cannot make %s for the program: %s", bind->source, strerror(-r));
     *ret_source = realpath(bind->source, NULL);
-    is_missing = errno == ENOENT || errno == EACCES;
+    is_missing = errno == ENOENT || errno == ENOTDIR || errno == EACCES;
     if (*ret_source || (bind->optional && is_missing))
         return 0;
     return base_fail(error, errno, "name a path that exists on the host",

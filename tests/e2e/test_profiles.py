@@ -492,6 +492,14 @@ def test_a_minimal_view(home: Home) -> None:
     assert done.err.count("Read-only file system") >= 2 and "No such file" in done.err
 
 
+def test_what_is_missing_below_a_file(home: Home) -> None:
+    (home.project / "v.yaml").write_text(
+        "extends: base\nview: minimal\npaths: {read: [~/diary/a/b, .], write: [./v.yaml/c]}\n")
+    assert home.run("./v.yaml", "/bin/echo", "ran").ok().out == "ran\n"
+    done = run("/bin/echo", "ran", options=("--bind", f"{home.path}/diary/a"), env=home.env)
+    assert done.status == 125 and "name a path that exists" in done.err, str(done)
+
+
 def test_scratch_directories(home: Home) -> None:
     done = run("/bin/sh", "-c", "ls -A ~; echo x > ~/new; cat ~/new; cat ~/project/file", env=home.env,
                options=("--scratch", home.path, "--bind", f"{home.project}:ro"))
