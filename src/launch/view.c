@@ -136,6 +136,14 @@ int view_make_mount_point(struct vfs *vfs, const char *path, mode_t type)
     return make_file(vfs, path);
 }
 
+/* What is only read gets no mount point either. */
+static const char *mount_hint(int failure, const char *otherwise)
+{
+    return failure == -EROFS ? "make the directory on the host first: it is missing in a place that"
+                               " the program can only read"
+                             : otherwise;
+}
+
 /* `fs` is consumed in every case. */
 static int mount_at(struct vfs *vfs, const char *path, struct vfs_fs *fs, unsigned flags,
                     const char *source, const char *type, struct base_error *error)
@@ -146,8 +154,10 @@ static int mount_at(struct vfs *vfs, const char *path, struct vfs_fs *fs, unsign
     if (r == 0)
         r = vfs_mount(vfs, path, take_ptr(owned), flags, source, type);
     if (r < 0)
-        base_fail(error, r, "name a directory with --root, and with --overlay one you may write",
-                  "cannot mount %s at %s: %s", type, path, strerror(-r));
+        base_fail(
+            error, r,
+            mount_hint(r, "name a directory with --root, and with --overlay one you may write"),
+            "cannot mount %s at %s: %s", type, path, strerror(-r));
     return r;
 }
 
@@ -283,7 +293,9 @@ static int mount_host_bind(struct vfs *vfs, enum launch_view view, const struct 
     if (r == -EACCES && bind->optional)
         return 0; /* the user cannot read it, so no guest can */
     if (r < 0)
-        return base_fail(error, r, strcmp(target, "/") == 0 ? "name what the program needs" : NULL,
+        return base_fail(error, r,
+                         strcmp(target, "/") == 0 ? "name what the program needs"
+                                                  : mount_hint(r, NULL),
                          "cannot bind %s at %s: %s", source, target, strerror(-r));
     return 0;
 }
@@ -291,6 +303,15 @@ static int mount_host_bind(struct vfs *vfs, enum launch_view view, const struct 
 int view_bind(struct vfs *vfs, const struct launch_bind *bind, struct base_error *error)
 {
     return mount_host_bind(vfs, LAUNCH_VIEW_HOST, bind, error);
+}
+
+static int make_empty_directory(struct vfs *vfs, const char *path, struct base_error *error)
+{
+    int r = view_make_directories(vfs, path);
+
+    return r < 0 ? base_fail(error, r, mount_hint(r, NULL), "cannot make %s in the view: %s", path,
+                             strerror(-r))
+                 : 0;
 }
 
 static int mount_bind(struct vfs *vfs, const struct launch_options *options,
@@ -303,7 +324,8 @@ static int mount_bind(struct vfs *vfs, const struct launch_options *options,
                          bind->target);
     if (bind->kind == LAUNCH_SCRATCH)
         return mount_memory(vfs, bind->target, error);
-    return options->view == LAUNCH_VIEW_MINIMAL ? view_make_directories(vfs, bind->target) : 0;
+    return options->view == LAUNCH_VIEW_MINIMAL ? make_empty_directory(vfs, bind->target, error)
+                                                : 0;
 }
 
 /*

@@ -500,6 +500,24 @@ def test_what_is_missing_below_a_file(home: Home) -> None:
     assert done.status == 125 and "name a path that exists" in done.err, str(done)
 
 
+@pytest.mark.parametrize("kind", ["scratch", "directories"])
+def test_scratch_in_another_place(home: Home, kind: str) -> None:
+    text = "extends: base\nview: minimal\npaths: {{{}: [.], {}: [./a/b]}}\n"
+    (home.path / "v.yaml").write_text(text.format("read", kind))
+    done = home.run("../v.yaml", "/bin/echo", "ran")
+    assert done.status == 125 and f"{home.project}/a/b" in done.err, str(done)
+    assert "Read-only file system" in done.err and "make the directory on the host" in done.err
+    (home.project / "a/b").mkdir(parents=True)
+    assert home.run("../v.yaml", "/bin/echo", "ran").ok().out == "ran\n"
+    (home.project / "a/b").rmdir()
+    (home.project / "a").rmdir()
+    (home.path / "v.yaml").write_text(text.format("write", kind))
+    script = "echo x > a/b/file && cat a/b/file; echo x > file"
+    assert home.run("../v.yaml", "/bin/sh", "-c", script).ok().out == "x\n"
+    # In a place that is written to, it is made on the host; what is written to it stays in memory.
+    assert os.listdir(home.project / "a/b") == ([] if kind == "scratch" else ["file"])
+
+
 def test_scratch_directories(home: Home) -> None:
     done = run("/bin/sh", "-c", "ls -A ~; echo x > ~/new; cat ~/new; cat ~/project/file", env=home.env,
                options=("--scratch", home.path, "--bind", f"{home.project}:ro"))
