@@ -61,6 +61,15 @@ int view_find_source(const struct launch_bind *bind, char **ret_source, struct b
  */
 int view_make_on_host(const char *path, size_t start, mode_t mode);
 
+/*
+ * The host's path of a guest path, as long as no bind shows something else there; `host` has room
+ * for PATH_MAX. Returns 0 or -ENAMETOOLONG.
+ */
+int view_host_path(const struct launch_options *options, const char *path, char *host);
+
+/* Whether the object at a path of the view is the one that the host has at view_host_path(). */
+bool view_shows_host(struct vfs *vfs, const struct launch_options *options, const char *path);
+
 /* The root of a minimal view, and its end: nothing can be made in it any more. */
 int view_minimal_root(struct vfs *vfs, struct base_error *error);
 int view_minimal_seal(struct vfs *vfs, struct base_error *error);

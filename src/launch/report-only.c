@@ -7,11 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "launch/launch-internal.h"
 
-enum rule_kind { RULE_HIDDEN, RULE_READ_ONLY, RULE_WRITABLE };
+enum rule_kind {
+    RULE_HIDDEN,
+    RULE_READ_ONLY,
+    RULE_WRITABLE,
+    RULE_SCRATCH, /* will be empty when the program starts, and shows what the host has there now */
+};
 
 struct rule {
     enum rule_kind kind;
@@ -21,6 +27,7 @@ struct rule {
 
 struct report_only {
     struct pk_kernel *kernel;
+    const struct launch_options *options; /* borrowed */
     struct pk_observer observer;
     bool minimal;
     struct rule *rules;
@@ -73,11 +80,30 @@ static void tell(struct report_only *report, int error, const char *rule, const 
               verbs[how], path);
 }
 
+/*
+ * What the host has below a scratch directory will not be there; what the program has made there
+ * will. A file of the host that it has written over counts as the host's: that it did so is not
+ * seen.
+ */
+static bool will_be_missing(const struct report_only *report, const struct rule *rule,
+                            const char *path, enum pk_seen how)
+{
+    char host[PATH_MAX];
+    struct stat stat;
+
+    return rule && rule->kind == RULE_SCRATCH && how != PK_SEEN_WRITE &&
+           path[rule->length] == '/' && !is_on_the_way(report, path) &&
+           view_host_path(report->options, path, host) == 0 && lstat(host, &stat) == 0;
+}
+
 static void judge(void *user, const char *path, enum pk_seen how)
 {
     struct report_only *report = user;
     const struct rule *rule = rule_of(report, path);
 
+    if (will_be_missing(report, rule, path, how))
+        tell(report, -ENOENT, "it is in a scratch directory, which is empty at first",
+             "show it with --bind PATH:ro", how == PK_SEEN_LINK ? PK_SEEN_LOOK : how, path);
     if (how == PK_SEEN_LINK)
         return; /* what it leads to is judged */
     if (rule && rule->kind == RULE_HIDDEN)
@@ -110,6 +136,14 @@ static int add_rule(struct report_only *report, struct vfs *vfs, enum rule_kind 
     return 0;
 }
 
+static enum rule_kind kind_of(struct vfs *vfs, const struct launch_options *options,
+                              const struct launch_bind *bind)
+{
+    if (bind->kind == LAUNCH_SCRATCH)
+        return view_shows_host(vfs, options, bind->target) ? RULE_SCRATCH : RULE_WRITABLE;
+    return bind->read_only ? RULE_READ_ONLY : RULE_WRITABLE;
+}
+
 static int add_binds(struct report_only *report, struct vfs *vfs,
                      const struct launch_options *options)
 {
@@ -122,7 +156,7 @@ static int add_binds(struct report_only *report, struct vfs *vfs,
         const struct launch_bind *bind = &options->binds[i];
 
         if (bind->kind != LAUNCH_DIRECTORY)
-            r = add_rule(report, vfs, bind->read_only ? RULE_READ_ONLY : RULE_WRITABLE,
+            r = add_rule(report, vfs, kind_of(vfs, options, bind),
                          bind->target ? bind->target : bind->source);
     }
     return r;
@@ -154,6 +188,7 @@ int report_only_start(struct pk_kernel *kernel, struct vfs *vfs,
     if (report == NULL)
         return -ENOMEM;
     report->kernel = kernel;
+    report->options = options;
     report->minimal = options->view == LAUNCH_VIEW_MINIMAL;
     report->rules =
         calloc(options->bind_count + options->hidden_count + OTHER_RULES, sizeof(struct rule));

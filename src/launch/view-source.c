@@ -1,6 +1,7 @@
-/* The host's side of a view: what a bind shows. */
+/* The host's side of a view: what a bind shows, and whether the view shows it. */
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -42,4 +43,23 @@ int view_find_source(const struct launch_bind *bind, char **ret_source, struct b
         return 0;
     return base_fail(error, errno, "name a path that exists on the host",
                      "cannot open %s to the program: %s", bind->source, strerror(errno));
+}
+
+int view_host_path(const struct launch_options *options, const char *path, char *host)
+{
+    int length = snprintf(host, PATH_MAX, "%s%s", options->root ? options->root : "", path);
+
+    return length < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+bool view_shows_host(struct vfs *vfs, const struct launch_options *options, const char *path)
+{
+    cleanup_place struct vfs_place *place = NULL;
+    struct statx shown, real;
+    char host[PATH_MAX];
+
+    return view_host_path(options, path, host) == 0 && view_canonical(vfs, path, &place) == 0 &&
+           vfs_stat(place, &shown) == 0 && vfs_host_stat(vfs, host, &real) == 0 &&
+           shown.stx_dev_major == real.stx_dev_major && shown.stx_dev_minor == real.stx_dev_minor &&
+           shown.stx_ino == real.stx_ino;
 }

@@ -305,6 +305,44 @@ int view_bind(struct vfs *vfs, const struct launch_bind *bind, struct base_error
     return mount_host_bind(vfs, LAUNCH_VIEW_HOST, bind, error);
 }
 
+/*
+ * While a profile is tried out, a scratch directory hides nothing, but is as writable as it will
+ * be: the host's directory beneath a throw-away layer.
+ */
+static int mount_transparent(struct vfs *vfs, const struct launch_options *options,
+                             const char *path, struct base_error *error)
+{
+    cleanup_place struct vfs_place *place = NULL;
+    cleanup_fs struct vfs_fs *lower = NULL;
+    cleanup_fs struct vfs_fs *upper = NULL;
+    struct vfs_fs *overlay;
+    char host[PATH_MAX];
+    int r = view_host_path(options, path, host);
+
+    if (r == 0)
+        r = vfs_host_new(vfs, host, &lower);
+    if (r == 0)
+        r = vfs_memory_new(vfs, 0, 0, 01777, &upper);
+    if (r == 0)
+        r = new_overlay(vfs, &lower, &upper, &overlay);
+    if (r == 0)
+        r = mount_at(vfs, path, overlay, VFS_MOUNT_NODEV | VFS_MOUNT_NOSUID, "overlay", "overlay",
+                     error);
+    if (r == 0)
+        r = view_canonical(vfs, path, &place);
+    if (r == 0)
+        r = vfs_chmod(place, 01777, &preparer);
+    return r < 0 ? base_fail(error, r, NULL, "cannot show %s: %s", path, strerror(-r)) : 0;
+}
+
+static int mount_scratch(struct vfs *vfs, const struct launch_options *options, const char *path,
+                         struct base_error *error)
+{
+    if (options->report_only && view_shows_host(vfs, options, path))
+        return mount_transparent(vfs, options, path, error);
+    return mount_memory(vfs, path, error);
+}
+
 static int make_empty_directory(struct vfs *vfs, const char *path, struct base_error *error)
 {
     int r = view_make_directories(vfs, path);
@@ -323,7 +361,7 @@ static int mount_bind(struct vfs *vfs, const struct launch_options *options,
         return base_fail(error, EINVAL, "write an absolute path", "%s is not absolute",
                          bind->target);
     if (bind->kind == LAUNCH_SCRATCH)
-        return mount_memory(vfs, bind->target, error);
+        return mount_scratch(vfs, options, bind->target, error);
     return options->view == LAUNCH_VIEW_MINIMAL ? make_empty_directory(vfs, bind->target, error)
                                                 : 0;
 }

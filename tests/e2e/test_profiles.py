@@ -647,6 +647,32 @@ def test_report_only_of_a_read_only_path(home: Home) -> None:
     assert (home.path / "diary").read_text() == "SECRET\n"
 
 
+def test_report_only_of_a_scratch_directory(home: Home) -> None:
+    (home.project / "file").write_text("mine\n")
+    (home.path / "link").symlink_to(home.project)
+    script = ("cat ~/diary; cat ~/project/file; cat ~/link/file; echo x > ~/new && cat ~/new; "
+              "test -e ~/.ssh/id; ls ~ > /dev/null")
+    options = ("--scratch", home.path, "--bind", f"{home.project}:ro")
+    tried = run("/bin/sh", "-c", script, env=home.env, options=("--report-only", *options))
+    assert tried.ok().out == "SECRET\nmine\nmine\nx\n", str(tried)
+    told = sorted(line.split("denied: ")[1].split(" (")[0] for line in tried.err.splitlines())
+    assert told == [f"look at {home.path}/.ssh/id", f"look at {home.path}/link/file",
+                    f"read {home.path}/diary"], str(tried)
+    assert not (home.path / "new").exists()
+    # As it is when it counts.
+    done = run("/bin/sh", "-c", script, env=home.env, options=options)
+    assert done.out == "mine\nx\n" and done.err.count("No such file") == 2, str(done)
+
+
+def test_report_only_of_a_scratch_directory_of_others(home: Home) -> None:
+    """It can be written to, as it can be when it counts."""
+    done = run("/bin/sh", "-c", "echo x > /var/lib/new && cat /var/lib/new && test -d /var/lib/dpkg",
+               env=home.env, options=("--report-only", "--scratch", "/var/lib"))
+    assert done.ok().out == "x\n", str(done)
+    told = [line.split(" (")[0] for line in done.err.splitlines()]
+    assert told == ["cerebro: would be denied: look at /var/lib/dpkg"], str(done)
+
+
 # ---- the same by hand ----
 
 def by_hand(home: Home, profile: str) -> list[str]:
