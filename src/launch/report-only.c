@@ -2,14 +2,18 @@
  * A run in which a profile is tried out: nothing is refused, and what would have been is told. The
  * rules are those of the view that is not built: each path is judged by the longest rule above it.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "launch/launch-internal.h"
 
 enum rule_kind {
@@ -177,6 +181,33 @@ static int add_rules(struct report_only *report, struct vfs *vfs,
     return r;
 }
 
+static void tell_descriptor(struct report_only *report, int directory, const char *number)
+{
+    char target[PATH_MAX];
+    ssize_t length = readlinkat(directory, number, target, sizeof(target) - 1);
+
+    if (length >= 0)
+        pk_report(report->kernel, NULL, -EBADF,
+                  "descriptors above 2 do not come into a minimal view",
+                  "let the program open the file, and show it with --bind PATH:ro",
+                  "descriptor %s (%.*s)", number, (int)length, target);
+}
+
+/* Our own are closed on exec; what is not is what the program inherits now. */
+static void tell_descriptors(struct report_only *report)
+{
+    cleanup_dir DIR *directory = report->minimal ? opendir("/proc/self/fd") : NULL;
+    struct dirent *entry;
+
+    while (directory && (entry = readdir(directory))) {
+        uint64_t fd;
+
+        if (io_parse_u64(entry->d_name, INT_MAX, &fd) == 0 && fd > STDERR_FILENO &&
+            fcntl((int)fd, F_GETFD) == 0)
+            tell_descriptor(report, dirfd(directory), entry->d_name);
+    }
+}
+
 #define OTHER_RULES 8 /* the view's own places and the program */
 
 int report_only_start(struct pk_kernel *kernel, struct vfs *vfs,
@@ -199,6 +230,7 @@ int report_only_start(struct pk_kernel *kernel, struct vfs *vfs,
     }
     report->observer = (struct pk_observer){.path = judge, .user = report};
     kernel->observer = &report->observer;
+    tell_descriptors(report);
     *ret_report = report;
     return 0;
 }

@@ -252,6 +252,8 @@ static int begin_guest(struct run *run, pid_t process_group, const struct launch
         .walls = !run->options->no_walls,
         .ignored = run->options->ignored ? run->options->ignored : &run->ignored,
         .wait_for_all = run->options->wait_for_all,
+        .standard_fds_only =
+            run->options->view == LAUNCH_VIEW_MINIMAL && !run->options->report_only,
         .prepare = limits_enter,
         .clean_up = limits_clean_up,
         .look = run->limits.seen_full ? limits_look : NULL,

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/close_range.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -15,7 +16,9 @@
 #include "base/io.h"
 #include "trap/trap-internal.h"
 
-#define SIGNALS 64
+#define SIGNALS   64
+#define FIRST_FD  3     /* behind the standard ones */
+#define FDS_LIMIT 65536 /* looked at where the host has no close_range(2) with flags */
 
 static _Noreturn void fail(const struct child_plan *plan, enum child_stage stage, int error)
 {
@@ -65,12 +68,23 @@ static int drop_capabilities(void)
     return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
 }
 
+/* They go with the exec: until then some of them are needed. */
+static void let_descriptors_go(void)
+{
+    if (syscall(SYS_close_range, FIRST_FD, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+        return;
+    for (int fd = FIRST_FD; fd < FDS_LIMIT; fd++)
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
 static int set_up(const struct child_plan *plan)
 {
     /* A group that has ended in the meantime is no reason to fail: then a new one will do. */
     if (setpgid(0, plan->start->process_group) < 0)
         setpgid(0, 0);
     set_signals(plan);
+    if (plan->start->standard_fds_only)
+        let_descriptors_go();
     /* The supervisor takes over the listener from outside, as a tracer would. */
     if (prctl(PR_SET_DUMPABLE, 1) < 0 || chdir("/") < 0)
         return -errno;

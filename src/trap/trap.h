@@ -97,6 +97,8 @@ struct trap_start {
      */
     const sigset_t *ignored;
     bool wait_for_all; /* other guests may outlive the first one */
+    /* The first process gets no other descriptors of this process than 0, 1 and 2. */
+    bool standard_fds_only;
     /*
      * Further walls: Landlock where there is one, namespaces where they cost the guest nothing (as
      * root, or with virtual identities). The kernel's config.ipc_isolated and unix_isolated are set

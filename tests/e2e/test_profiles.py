@@ -492,6 +492,29 @@ def test_a_minimal_view(home: Home) -> None:
     assert done.err.count("Read-only file system") >= 2 and "No such file" in done.err
 
 
+@pytest.mark.parametrize("options", [
+    ("--profile", "untrusted-binary"), ("--view", "minimal", "--bind", "/usr:ro"),
+    ("--view", "minimal", "--bind", "/usr:ro", "--report-only")])
+def test_descriptors_do_not_come_into_a_minimal_view(home: Home, options: tuple[str, ...]) -> None:
+    program = ("/bin/sh", "-c", 'echo words | cat; cat "/proc/self/fd/$0"; exit 0')
+    with (home.path / ".ssh/id").open() as secret:
+        number = secret.fileno()
+
+        def inherit(*how: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(run_argv((*program, str(number)), how), pass_fds=[number],
+                                  env=home.env, cwd=home.project, capture_output=True, text=True,
+                                  timeout=60)
+
+        assert inherit().stdout == "words\nSECRET\n"  # in other views it does
+        done = inherit(*options)
+    if "--report-only" in options:
+        assert f"would be denied: descriptor {number} ({home.path}/.ssh/id)" in done.stderr
+        assert done.stdout == "words\nSECRET\n", done
+        assert done.stderr.count("denied: descriptor ") == 1, done.stderr
+    else:
+        assert done.stdout == "words\n" and "SECRET" not in done.stderr, done
+
+
 def test_what_is_missing_below_a_file(home: Home) -> None:
     (home.project / "v.yaml").write_text(
         "extends: base\nview: minimal\npaths: {read: [~/diary/a/b, .], write: [./v.yaml/c]}\n")
