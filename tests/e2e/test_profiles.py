@@ -66,6 +66,35 @@ def test_no_shipped_profile_shows_secrets(home: Home, name: str) -> None:
     secrets_are_safe(home, name)
 
 
+WELL_KNOWN_SECRETS = (
+    ".ssh", ".gnupg", ".password-store", ".local/share/keyrings", ".netrc", ".vault-token",
+    ".aws", ".azure", ".kube", ".docker", ".config/gcloud", ".config/op", ".terraform.d",
+    ".git-credentials", ".config/git/credentials", ".config/gh", ".npmrc", ".pypirc",
+    ".mozilla", ".thunderbird", ".config/google-chrome", ".config/chromium",
+    ".config/BraveSoftware", ".config/microsoft-edge", ".config/vivaldi", ".config/opera",
+    "snap", ".var/app", ".bash_history")
+
+
+def test_well_known_secrets_are_hidden(home: Home) -> None:
+    """Even where a profile shows what is around them."""
+    for name in WELL_KNOWN_SECRETS:
+        (home.path / name).mkdir(parents=True, exist_ok=True)
+    (home.path / ".config/git/ignore").write_text("*.o\n")
+    (home.project / "all.yaml").write_text("extends: base\npaths: {write: ~}\n")
+    script = 'cd ~; cat .config/git/ignore; for name; do ls -d "$name/."; done; exit 0'
+    for profile in ("git", "./all.yaml"):
+        done = home.run(profile, "/bin/sh", "-c", script, "-", *WELL_KNOWN_SECRETS).ok()
+        assert done.out == "*.o\n", str(done)
+    assert done.err.count("Permission denied") == len(WELL_KNOWN_SECRETS), str(done)
+
+
+def test_what_base_hides_can_be_shown_again(home: Home) -> None:
+    (home.path / ".npmrc").write_text("audit=false\n")
+    assert "audit" not in home.run("node", "/bin/sh", "-c", "cat ~/.npmrc; exit 0").ok().out
+    home.user_profile("node", "paths: {read: ~/.npmrc}\n")
+    assert home.run("node", "/bin/sh", "-c", "cat ~/.npmrc").ok().out == "audit=false\n"
+
+
 def test_python_script(home: Home) -> None:
     python = "/usr/bin/python3"
     (home.project / "data.json").write_text('{"n": 41}')
