@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -139,6 +140,21 @@ static void check(const struct child_plan *plan, enum child_stage stage, int res
 {
     if (result < 0)
         fail(plan, stage, result);
+}
+
+void child_give_up(int link_fd, pid_t waiting)
+{
+    struct child_report report;
+
+    if (link_fd < 0)
+        return;
+    /* What it has not reported by now it cannot report, and ends. */
+    shutdown(link_fd, SHUT_RD);
+    if (waiting == 0 && recv(link_fd, &report, sizeof(report), MSG_DONTWAIT) == sizeof(report) &&
+        report.error == 0)
+        waiting = report.pid;
+    if (waiting > 0)
+        kill(waiting, SIGKILL);
 }
 
 void child_main(const struct child_plan *plan)

@@ -44,6 +44,7 @@ struct starting {
     struct pk_exec_plan *exec_plan;   /* until it is pending */
     atomic_int go;                    /* see struct child_plan */
     int link_fd;                      /* our end */
+    pid_t waiting;                    /* the first process, while it waits for a go; 0: not known */
     int failed_stage;                 /* enum child_stage; -1: none */
     bool ipc_isolated, unix_isolated; /* as the caller had them */
 };
@@ -340,6 +341,7 @@ static int meet_first(struct starting *starting)
 
     if (r == -EPIPE)
         return base_fail(starting->error, ESRCH, NULL, "the first process was killed");
+    starting->waiting = r == 0 ? report.pid : 0;
     if (r == 0)
         r = take_listener(trap, &report, starting->plan.go);
     if (r < 0)
@@ -359,6 +361,7 @@ static int meet_first(struct starting *starting)
         return base_fail(starting->error, r, NULL, "no memory for the first program");
     if (let_first_go(starting, report.pid) < 0 || share_listener(starting) < 0)
         return base_fail(starting->error, errno, NULL, "the first process was killed");
+    starting->waiting = 0;
     r = receive(starting, &report);
     return r == -EPIPE ? 0 : r;
 }
@@ -463,6 +466,7 @@ static void starting_free(struct starting *starting)
 {
     if (starting == NULL)
         return;
+    child_give_up(starting->link_fd, starting->waiting);
     walls_release(&starting->walls);
     filter_free(&starting->program);
     base_close(starting->link_fd);

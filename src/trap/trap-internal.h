@@ -386,6 +386,14 @@ struct child_plan {
 /* The first process, from its fork to its exec of the loader. */
 _Noreturn void child_main(const struct child_plan *plan);
 
+/*
+ * In the supervisor, when the start is over: ends a first process that has come up, or comes up
+ * now, and was not let go. It would wait for ever, and with it the reaper, which sleeps until it
+ * has become the loader. `link_fd` is our end of the link (-1: there is none); `waiting` its
+ * process number where it has reported already, else 0.
+ */
+void child_give_up(int link_fd, pid_t waiting);
+
 /* The reaper, to its end. */
 _Noreturn void reaper_main(struct child_plan *plan);
 

@@ -411,6 +411,17 @@ def test_errors_have_a_place_and_advice(home: Home, text: str, where: str, sente
     assert any(part in done.err for part in sentence.split("|")) and hint in done.err, str(done)
 
 
+def test_a_start_that_fails_late_ends_at_once(home: Home) -> None:
+    """The first process waits already; with denied calls it makes none itself while it does."""
+    many = ", ".join(f"/many/{i}/{i}" for i in range(300))  # it takes longer than the process
+    (home.project / "v.yaml").write_text(
+        f"view: minimal\npaths: {{directories: [{many}]}}\ncalls: {{deny: ptrace}}\n")
+    for _ in range(3):
+        done = home.run("./v.yaml", "/bin/echo", "ran", options=("--cwd", "/no/such"))
+        assert done.status == 125 and "cannot start in /no/such" in done.err, str(done)
+        assert done.seconds < 8, str(done)  # it was 11, when nobody waited for it any more
+
+
 def test_what_is_no_profile(home: Home) -> None:
     (home.project / "large.yaml").write_text("#" * 70000)
     os.mkfifo(home.project / "fifo.yaml")
