@@ -177,22 +177,19 @@ int limits_prepare(const struct pk_limits *limits, struct limits_holder *holder,
                    struct base_error *error);
 
 /*
- * Puts the calling process, the guest's first, under the limits. `user` is the holder; fits struct
- * trap_start.prepare. Returns 0 or a negative errno.
+ * Puts the calling process, the guest's first, under the limits. Returns 0 or a negative
+ * errno.
  */
-int limits_enter(void *user);
+int limits_enter(struct limits_holder *holder);
 
-/* Looks whether the tree has as many processes as it may; fits trap_start.look. */
-void limits_look(void *user, bool ended);
+/* Looks whether the tree has as many processes as it may; what trap_start.look asks for. */
+void limits_look(struct limits_holder *holder, bool ended);
 
 /* How often: an interval in which a program that was refused a process has not given up yet. */
 #define LIMITS_LOOK_MS 100
 
 /* Removes the cgroups; the guest must be gone. Async-signal-safe. */
 void limits_release(struct limits_holder *holder);
-
-/* limits_release() in the form of trap_start.clean_up. */
-void limits_clean_up(void *user);
 
 /* Removes the cgroups of a supervisor that was killed before it could. */
 void limits_forget(pid_t supervisor);

@@ -281,10 +281,8 @@ static bool is_full(uint64_t process_limit)
     return try_process() == EAGAIN;
 }
 
-void limits_look(void *user, bool ended)
+void limits_look(struct limits_holder *holder, bool ended)
 {
-    const struct limits_holder *holder = user;
-
     /* Who has just ended made room for one. */
     if (holder->seen_full && is_full(holder->process_limit - ended))
         (*holder->seen_full)++;
@@ -345,9 +343,8 @@ int limits_prepare(const struct pk_limits *limits, struct limits_holder *holder,
     return r;
 }
 
-int limits_enter(void *user)
+int limits_enter(struct limits_holder *holder)
 {
-    const struct limits_holder *holder = user;
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < array_length(holder->cgroups); i++)
@@ -378,11 +375,6 @@ void limits_release(struct limits_holder *holder)
             rmdir(holder->cgroups[i]);
             holder->cgroups[i][0] = '\0';
         }
-}
-
-void limits_clean_up(void *user)
-{
-    limits_release(user);
 }
 
 void limits_forget(pid_t supervisor)

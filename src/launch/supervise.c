@@ -37,6 +37,7 @@ struct run {
     struct remote *remote;           /* NULL: no program has made this kernel */
     struct limits_holder limits;
     struct allocator allocator;
+    struct linux_ipc_board *ipc_board;
     char loader[PATH_MAX];
     sigset_t ignored; /* signals that the user has ignored, for the guest */
     mode_t mask;      /* of the user, for the guest; ours is 0 */
@@ -190,6 +191,8 @@ static int prepare_names(struct run *run)
         run->kernel->observer = run->hooks->observer;
     if (r == 0)
         r = linux_register(run->kernel);
+    if (r == 0)
+        linux_ipc_set_board(run->kernel, run->ipc_board);
     return r;
 }
 
@@ -241,6 +244,30 @@ static int explain(struct run *run, int failure)
     return failure;
 }
 
+/* ---- what trap_start asks for in other processes ---- */
+
+static int enter(void *user)
+{
+    struct run *run = user;
+
+    return limits_enter(&run->limits);
+}
+
+static void clean_up(void *user)
+{
+    struct run *run = user;
+
+    limits_release(&run->limits);
+    linux_ipc_board_sweep(run->ipc_board);
+}
+
+static void look(void *user, bool ended)
+{
+    struct run *run = user;
+
+    limits_look(&run->limits, ended);
+}
+
 /* The processes of the tree come up while names and program are prepared. */
 static int begin_guest(struct run *run, pid_t process_group, const struct launch_watch *watch)
 {
@@ -254,16 +281,17 @@ static int begin_guest(struct run *run, pid_t process_group, const struct launch
         .wait_for_all = run->options->wait_for_all,
         .standard_fds_only =
             run->options->view == LAUNCH_VIEW_MINIMAL && !run->options->report_only,
-        .prepare = limits_enter,
-        .clean_up = limits_clean_up,
-        .look = run->limits.seen_full ? limits_look : NULL,
+        .prepare = enter,
+        .clean_up = clean_up,
+        .look = run->limits.seen_full ? look : NULL,
         .look_every_ms = LIMITS_LOOK_MS,
-        .prepare_user = &run->limits,
+        .prepare_user = run,
         .first_changed = watch->changed,
         .first_changed_user = watch->user};
     int r;
 
     signals_ignored(&run->ignored);
+    run->ipc_board = linux_ipc_board_new();
     run->kernel->window_base = window_base(run);
     r = trap_begin(run->kernel, &run->features, &start, &run->trap, run->error);
     return r < 0 ? explain(run, r) : 0;
@@ -347,6 +375,7 @@ static void take_down(struct run *run)
         linux_unregister(run->kernel);
     vfs_free(run->vfs);
     pk_kernel_free(run->kernel);
+    linux_ipc_board_free(run->ipc_board);
     limits_release(&run->limits);
     allocator_release(&run->allocator);
     umask(run->mask);

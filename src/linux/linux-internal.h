@@ -105,6 +105,8 @@ void linux_set_handlers(struct pk_kernel *kernel, const struct linux_handler *ha
 /* pk_context.nofile_soft and nofile_hard: the guest has not set it, the host's value is shown. */
 #define LINUX_LIMIT_UNSET UINT64_MAX
 
+struct ipc_mqueues;
+struct ipc_objects;
 struct linux_elf_cache;
 struct linux_unix;
 struct net_connections;
@@ -120,7 +122,9 @@ struct linux_state {
     struct linux_unix *names;            /* of AF_UNIX sockets */
     struct unix_twins *twins;            /* of datagram sockets */
     struct net_connections *connections; /* who made them */
-    unsigned network_told;               /* bit per kind of use that the user has been told of */
+    struct ipc_objects *ipc;             /* without a namespace of its own */
+    struct ipc_mqueues *mqueues;
+    unsigned network_told; /* bit per kind of use that the user has been told of */
 };
 
 /* The state of a kernel that linux_register() was called for. */
@@ -134,6 +138,7 @@ int linux_register_identity(struct pk_kernel *kernel); /* identity-calls.c, prct
 int linux_register_process(struct pk_kernel *kernel);  /* process.c */
 int linux_register_signal(struct pk_kernel *kernel);   /* signal.c */
 int linux_register_system(struct pk_kernel *kernel);   /* system.c, limits.c */
+int linux_register_ipc(struct pk_kernel *kernel);      /* ipc*.c */
 int linux_register_network(struct pk_kernel *kernel);  /* net*.c, unix.c */
 
 void linux_register_limits(struct pk_kernel *kernel); /* limits.c; part of the system family */

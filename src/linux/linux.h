@@ -28,6 +28,23 @@ int linux_register(struct pk_kernel *kernel);
 void linux_unregister(struct pk_kernel *kernel);
 
 /*
+ * A board in shared memory with what a guest without an IPC namespace has on the host and the host
+ * would keep (semaphores, message queues). Made before the processes that shall be able to sweep;
+ * NULL when memory is short: then what is left after a SIGKILL stays.
+ */
+struct linux_ipc_board;
+struct linux_ipc_board *linux_ipc_board_new(void);
+
+/* Gives the board to a kernel that linux_register() was called for; it stays the caller's. */
+void linux_ipc_set_board(struct pk_kernel *kernel, struct linux_ipc_board *board);
+
+/* Removes from the host what is on the board. In any process; async-signal-safe. NULL is fine. */
+void linux_ipc_board_sweep(struct linux_ipc_board *board);
+
+/* Sweeps it and unmaps it. NULL is fine. */
+void linux_ipc_board_free(struct linux_ipc_board *board);
+
+/*
  * Adds /dev/kernel_api_exporter (include/cerebro/kapi.h) to a dev file system: it answers about the
  * guest. To be called before the guest starts. Returns 0, -EEXIST or -ENOMEM.
  */

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "linux/elf-cache.h"
+#include "linux/ipc-internal.h"
 #include "linux/linux-internal.h"
 #include "linux/linux.h"
 #include "linux/net-internal.h"
@@ -47,6 +48,8 @@ static struct linux_state *state_new(void)
     state->names = unix_names_new();
     state->twins = unix_twins_new(state->token);
     state->connections = net_connections_new();
+    state->ipc = ipc_objects_new();
+    state->mqueues = ipc_mqueues_new(state->token);
     return state;
 }
 
@@ -55,7 +58,7 @@ static int register_families(struct pk_kernel *kernel)
     static int (*const families[])(struct pk_kernel *) = {
         linux_register_files,   linux_register_exec,   linux_register_identity,
         linux_register_process, linux_register_signal, linux_register_system,
-        linux_register_network,
+        linux_register_network, linux_register_ipc,
     };
 
     for (size_t i = 0; i < array_length(families); i++) {
@@ -77,7 +80,8 @@ int linux_register(struct pk_kernel *kernel)
     kernel->personality = &state->personality;
     kernel->hostname = state->hostname;
     kernel->domainname = state->domainname;
-    r = state->elf_cache && state->names && state->twins && state->connections
+    r = state->elf_cache && state->names && state->twins && state->connections && state->ipc &&
+                state->mqueues
             ? register_families(kernel)
             : -ENOMEM;
     if (r < 0)
@@ -99,5 +103,7 @@ void linux_unregister(struct pk_kernel *kernel)
     unix_names_free(state->names);
     unix_twins_free(state->twins);
     net_connections_free(state->connections);
+    ipc_objects_free(state->ipc);
+    ipc_mqueues_free(state->mqueues);
     free(state);
 }

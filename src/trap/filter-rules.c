@@ -450,8 +450,9 @@ static void emit_pid_self(const struct filter_emitter *e)
 }
 
 /*
- * ipc in a namespace of its own: native, but shmat must not put a segment over the loader's page
- * (SHM_REMAP). An address of 0 lets the kernel choose; with the others, below the limit is refused.
+ * shmat must not put a segment over the loader's page (SHM_REMAP): an address of 0 lets the kernel
+ * choose; of the others, those below the limit are refused. The rest of it, as all calls of this
+ * rule: native in a namespace of its own, else served, since keys and numbers are host-wide.
  */
 static void emit_shmat(const struct filter_emitter *e)
 {
@@ -462,7 +463,7 @@ static void emit_shmat(const struct filter_emitter *e)
     branch_on_low_address(e, 1, low, native);
     bpf_bind(e->code, low);
     bpf_branch(e->code, BPF_JEQ, 0, native, refuse);
-    verdict_at(e, native, VERDICT_NATIVE);
+    verdict_at(e, native, e->config->ipc_isolated ? VERDICT_NATIVE : VERDICT_SERVE);
     verdict_at(e, refuse, VERDICT_ERRNO(EPERM));
 }
 
@@ -470,7 +471,6 @@ struct filter_action filter_simplify(const struct filter_config *config, enum ab
 {
     const struct filter_action native = {.rule = ABI_RULE_NONE, .verdict = VERDICT_NATIVE};
     const struct filter_action serve = {.rule = ABI_RULE_NONE, .verdict = VERDICT_SERVE};
-    const struct filter_action absent = {.rule = ABI_RULE_NONE, .verdict = VERDICT_ERRNO(ENOSYS)};
     const struct filter_action as_it_is = {.rule = rule};
     const struct filter_action of_this_call = {.rule = rule, .nr = nr};
 
@@ -481,7 +481,7 @@ struct filter_action filter_simplify(const struct filter_config *config, enum ab
         return config->virtual_identity ? serve : (struct filter_action){.rule = ABI_RULE_WINDOW};
     case ABI_RULE_IPC:
         if (!config->ipc_isolated)
-            return absent; /* keys are host-wide; as on a kernel without System V IPC */
+            return nr == ABI_NR_shmat ? of_this_call : nr == ABI_NR_shmdt ? native : serve;
         return nr == ABI_NR_shmat ? of_this_call : native;
     case ABI_RULE_EXECVE:
         return nr == ABI_NR_execve ? as_it_is : serve;

@@ -205,14 +205,7 @@ const struct pseudo_entry proc_table[] = {
     FILE_TEXT("misc", ""),
     FILE_TEXT("consoles", ""),
     FILE_TEXT("locks", ""),
-    FILE_TEXT("sysvipc/shm",
-              "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  "
-              "cgid      atime      dtime      ctime                   rss                  swap\n"),
-    FILE_TEXT("sysvipc/msg",
-              "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid  "
-              "    stime      rtime      ctime\n"),
-    FILE_TEXT("sysvipc/sem",
-              "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n"),
+    /* No sysvipc: only its own namespace could tell; ipcs(1) asks shmctl(SHM_INFO) then. */
 
     /* system controls */
     {.path = "sys/kernel/hostname", .mode = S_IFREG | 0644, .flags = LIVE,
