@@ -15,16 +15,17 @@ from typing import Any
 
 import pytest
 
-from harness import (CEREBRO, base_environment, cerebro, descendants, run_argv, run_host, supervisor_of, tool,
-                     wait_until)
+from harness import (CEREBRO, WRAPPER, base_environment, cerebro, descendants, run_argv, run_host, supervisor_of,
+                     tool, wait_until)
 
 BUSY = "while :; do test -e /nothing; test -e /etc/hostname; done"
 HEADER = " KERNEL TASKS CALLS/S    P50    P99 DENIED %KERN %PROG MEMORY  UPTIME  COMMAND"
 CALLS = "CALL                  CALLS/S ERRORS/S     P50     P99     MAX"
+WIDTH = 110
 KEYS = "q quit  arrows select  d details  s sort by: {}  +- delay: {} s"
 
 # A number of each column, so that a row becomes the same text on every host.
-ROW = re.compile(r" *\d+ +\d+ +[\d.]+[kM]? +([\d.]+[num]|-) +([\d.]+[num]|-) +\d+ +\d+ +\d+ +[\d.]+[KMG]"
+ROW = re.compile(r" *\d+ +\d+ +[\d.]+[kM]? +([\d.]+[nums]|-) +([\d.]+[nums]|-) +\d+ +\d+ +\d+ +[\d.]+[KMG]"
                  r" +\d+m\d\ds  ")
 
 
@@ -35,13 +36,19 @@ class Kernels:
         self.started: list[subprocess.Popen[bytes]] = []
 
     def start(self, script: str) -> int:
-        front = subprocess.Popen(run_argv(["/bin/sh", "-c", f"echo up; {script}"], ["--quiet"]),
-                                 stdout=subprocess.PIPE, env=base_environment())
+        front = subprocess.Popen(self.argv(script), stdout=subprocess.PIPE, env=base_environment())
         self.started.append(front)
         assert front.stdout and front.stdout.readline() == b"up\n"
         supervisor = supervisor_of(front.pid)
         assert supervisor
         return supervisor.pid
+
+    def argv(self, script: str) -> list[str]:
+        return run_argv(["/bin/sh", "-c", f"echo up; {script}"], ["--quiet"])
+
+    def command(self, script: str) -> str:
+        """What is shown of it: on the screen as far as there is room, and no blanks at its end."""
+        return " ".join(self.argv(script)[len(WRAPPER):])[:WIDTH - HEADER.index("COMMAND")].rstrip()
 
     def end(self) -> None:
         for front in self.started:
@@ -161,7 +168,7 @@ def test_a_terminal_that_nobody_knows(term: str, says: str) -> None:
 class Pane:
     def __init__(self, folder: Path) -> None:
         self.env = base_environment(TMUX_TMPDIR=str(folder), PS1="ready> ", SHELL="/bin/sh")
-        self("new-session", "-d", "-x", "110", "-y", "40", "/bin/sh")
+        self("new-session", "-d", "-x", str(WIDTH), "-y", "40", "/bin/sh")
 
     def __call__(self, *words: str) -> str:
         got = run_host(["tmux", "-f", "/dev/null", "-L", "top", *words], env=self.env)
@@ -203,9 +210,9 @@ def test_layout(pane: Pane, kernels: Kernels) -> None:
     top_in(pane, "-d", "0.3", "-p", f"{busy},{idle}")
     lines = pane.wait(lambda lines: bool(ROW.match(row_of(lines, busy)))
                       and bool(ROW.match(row_of(lines, idle))) and row_of(lines, busy) == lines[2])
-    command = shlex.join(run_argv(["x"]))[:110 - HEADER.index("COMMAND")]
-    for row in (2, 3):
-        assert ROW.match(lines[row]) and lines[row].endswith(command), lines[row]
+    for row, script in ((2, BUSY), (3, "sleep 100")):
+        match = ROW.match(lines[row])
+        assert match and lines[row][match.end():] == kernels.command(script), lines[row]
         lines[row] = lines[row][:13]
     lines[0] = re.sub(r"[\d.]+[kM]?(?= calls/s)", "N", lines[0])
     assert lines == ["cerebro top: 2 kernels, 3 tasks, N calls/s, 0 denials", HEADER,
@@ -224,7 +231,7 @@ def test_keys(pane: Pane, kernels: Kernels) -> None:
     pane.wait(lambda lines: lines[-1] == KEYS.format("cpu", "0.5"))
     pane.keys("d")
     pane.wait(lambda lines: CALLS in lines)
-    lines = pane.wait(lambda lines: any(re.match(r"\w+ +[\d.]+k? +[\d.]+k? +[\d.]+[num] ", line)
+    lines = pane.wait(lambda lines: any(re.match(r"\w+ +[\d.]+k? +[\d.]+k? +[\d.]+[nums] ", line)
                                         for line in lines))
     assert lines[1].startswith(f"kernel {busy}: ") and lines[-1].startswith("q quit  d back to the list")
     assert re.match(r"guest \d+, user \d+, 1 processes, 1 threads, up 0m\d\ds$", lines[2])
