@@ -260,7 +260,7 @@ _cerebro_log()
 {
     case $prev in
     --event)
-        _cerebro_list "$cur" "denied control attach detach policy driver lost start exec exec-failed
+        _cerebro_list "$cur" "denied reported limit control attach detach policy driver lost start exec exec-failed
             unknown-call end"
         ;;
     --file)

@@ -12,6 +12,9 @@
 #define AUDIT_PER_NS         (2000.0 / 1e9)
 #define AUDIT_PER_NS_UNASKED (50.0 / 1e9)
 
+/* So many more only for what is no guest's doing: no guest can bury it. */
+#define AUDIT_RESERVE 100.0
+
 /* ---- target.c ---- */
 
 /* Opens what AUDIT_STANDING stands for; AUDIT_OFF when there is no place for it. */

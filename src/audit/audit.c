@@ -141,20 +141,12 @@ static void put_gap(struct audit *audit, const struct timespec *time)
     put_json(audit, &record, &json);
 }
 
-static bool take_token(struct audit *audit)
+static bool is_one_of(const char *event, const char *const *events, size_t count)
 {
-    uint64_t now = io_now_ns();
-    double burst = audit->unasked ? AUDIT_BURST_UNASKED : AUDIT_BURST;
-    double rate = audit->unasked ? AUDIT_PER_NS_UNASKED : AUDIT_PER_NS;
-
-    audit->tokens += (double)(now - audit->filled_ns) * rate;
-    audit->filled_ns = now;
-    if (audit->tokens > burst)
-        audit->tokens = burst;
-    if (audit->tokens < 1)
-        return false;
-    audit->tokens -= 1;
-    return true;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(event, events[i]) == 0)
+            return true;
+    return false;
 }
 
 /* What belongs to the life of every program, and would bury the rest. */
@@ -162,9 +154,31 @@ static bool is_action(const char *event)
 {
     static const char *const life[] = {"start", "exec", "exec-failed", "unknown-call", "end"};
 
-    for (size_t i = 0; i < array_length(life); i++)
-        if (strcmp(event, life[i]) == 0)
-            return false;
+    return !is_one_of(event, life, array_length(life));
+}
+
+/* What a guest can do as often as it likes. */
+static bool is_of_guest(const struct pk_audit_record *record)
+{
+    static const char *const others[] = {"start",  "end",    "limit", "attach",
+                                         "detach", "policy", "driver"};
+
+    return record->by == 0 && !is_one_of(record->event, others, array_length(others));
+}
+
+static bool take_token(struct audit *audit, double kept)
+{
+    uint64_t now = io_now_ns();
+    double burst = (audit->unasked ? AUDIT_BURST_UNASKED : AUDIT_BURST) + AUDIT_RESERVE;
+    double rate = audit->unasked ? AUDIT_PER_NS_UNASKED : AUDIT_PER_NS;
+
+    audit->tokens += (double)(now - audit->filled_ns) * rate;
+    audit->filled_ns = now;
+    if (audit->tokens > burst)
+        audit->tokens = burst;
+    if (audit->tokens < 1 + kept)
+        return false;
+    audit->tokens -= 1;
     return true;
 }
 
@@ -177,7 +191,7 @@ void audit_record(struct audit *audit, const struct pk_audit_record *record)
         return;
     if (audit->kind == AUDIT_STANDING)
         target_open_standing(audit);
-    if (!take_token(audit)) {
+    if (!take_token(audit, is_of_guest(record) ? AUDIT_RESERVE : 0)) {
         lose(audit, 1);
         return;
     }

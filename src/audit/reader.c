@@ -97,6 +97,14 @@ static int find_newer(struct audit_reader *reader)
     return r == 0 && reader->count == 0 ? newest : r < 0 ? r : 0;
 }
 
+/* Only of a regular file can one say that it rotates; opened again, a FIFO would be waited for. */
+static bool rotates(const struct audit_reader *reader)
+{
+    struct stat stat;
+
+    return fstat(reader->files[reader->count - 1], &stat) == 0 && S_ISREG(stat.st_mode);
+}
+
 int audit_reader_open(const char *path, struct audit_reader **ret_reader)
 {
     struct audit_reader *reader = calloc(1, sizeof(*reader));
@@ -109,6 +117,10 @@ int audit_reader_open(const char *path, struct audit_reader **ret_reader)
     if (r < 0) {
         audit_reader_free(reader);
         return r;
+    }
+    if (!rotates(reader)) {
+        free(reader->path);
+        reader->path = NULL;
     }
     *ret_reader = reader;
     return 0;
@@ -181,6 +193,19 @@ static void drop_first(struct audit_reader *reader)
     memmove(reader->files, reader->files + 1, reader->count * sizeof(int));
 }
 
+/* Goes back to the beginning of a file that is shorter by now than what was read of it. */
+static bool was_cut(struct audit_reader *reader)
+{
+    int fd = reader->files[0];
+    struct stat stat;
+
+    if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode) || stat.st_size >= lseek(fd, 0, SEEK_CUR))
+        return false;
+    strbuf_truncate(&reader->text, 0);
+    reader->used = 0;
+    return lseek(fd, 0, SEEK_SET) == 0;
+}
+
 /*
  * At the end of a file. Returns 1 when there is more to read. A writer may have looked just before
  * the file in hand got its new name, and write just after it: so a newer file is only noticed now,
@@ -191,6 +216,8 @@ static int go_on(struct audit_reader *reader)
     int r = 0;
 
     if (reader->count == 1 && reader->path) {
+        if (was_cut(reader))
+            return 1;
         r = find_newer(reader);
         return r < 0 ? r : 0;
     }

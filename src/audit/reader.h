@@ -1,7 +1,8 @@
 /*
  * Reads the lines of a log that rotates (rotation.h), from the oldest file to the newest, and goes
  * on with what is written meanwhile. Whoever writes is not disturbed; no line is read twice or
- * missed when files change their names under the reader.
+ * missed when files change their names under the reader. A file that somebody has cut is read from
+ * its beginning again.
  *
  * One thread for each reader.
  */
@@ -13,7 +14,8 @@ struct audit_reader;
 
 /*
  * Opens the log NAME, and NAME.1, NAME.2 ... as far as they are there. `path` may name anything
- * that can be read. Returns 0 or a negative errno: -ENOENT when there is no file at all.
+ * that can be read; what is no regular file is read to its end. A FIFO is waited for. Returns 0 or
+ * a negative errno: -ENOENT when there is no file at all.
  */
 int audit_reader_open(const char *path, struct audit_reader **ret_reader);
 

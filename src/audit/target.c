@@ -149,13 +149,13 @@ int audit_open(struct audit *audit, const struct audit_options *options, struct 
                             .rotation = {.fd = -1, .directory = -1},
                             .actions_only = target == NULL,
                             .filled_ns = io_now_ns(),
-                            .tokens = AUDIT_BURST};
+                            .tokens = AUDIT_BURST + AUDIT_RESERVE};
     if (target == NULL)
         target = getenv("CEREBRO_AUDIT");
     if (target == NULL || target[0] == '\0') {
         audit->kind = AUDIT_STANDING;
         audit->unasked = true;
-        audit->tokens = AUDIT_BURST_UNASKED;
+        audit->tokens = AUDIT_BURST_UNASKED + AUDIT_RESERVE;
         return 0;
     }
     r = open_target(audit, options, target);

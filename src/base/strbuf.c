@@ -70,14 +70,13 @@ void strbuf_addf(struct strbuf *buf, const char *format, ...)
     va_end(args);
 }
 
-/*
- * The length of the UTF-8 sequence of two to four bytes that starts here (RFC 3629: no surrogates,
- * no overlong form, nothing above U+10FFFF); 0 when there is none.
- */
-static size_t utf8_sequence(const unsigned char *c)
+size_t strbuf_utf8_length(const char *text)
 {
+    const unsigned char *c = (const unsigned char *)text;
     size_t length = *c >= 0xf0 ? 4 : *c >= 0xe0 ? 3 : 2;
 
+    if (*c < 0x80)
+        return 1;
     if (*c < 0xc2 || *c > 0xf4 || (*c == 0xe0 && c[1] < 0xa0) || (*c == 0xed && c[1] > 0x9f) ||
         (*c == 0xf0 && c[1] < 0x90) || (*c == 0xf4 && c[1] > 0x8f))
         return 0;
@@ -90,19 +89,19 @@ static size_t utf8_sequence(const unsigned char *c)
 void strbuf_add_json(struct strbuf *buf, const char *string)
 {
     for (const unsigned char *c = (const unsigned char *)string; *c; c++) {
-        size_t sequence = *c >= 0x80 ? utf8_sequence(c) : 0;
+        size_t length = strbuf_utf8_length((const char *)c);
 
-        if (sequence) {
-            strbuf_add(buf, c, sequence);
-            c += sequence - 1;
-        } else if (*c >= 0x80) {
+        if (length == 0)
             strbuf_add_string(buf, "\\ufffd");
-        } else if (*c == '"' || *c == '\\')
+        else if (length == 2 && *c == 0xc2 && c[1] < 0xa0)
+            strbuf_addf(buf, "\\u%04x", c[1]);
+        else if (*c == '"' || *c == '\\')
             strbuf_addf(buf, "\\%c", *c);
         else if (*c < 0x20 || *c == 0x7f)
             strbuf_addf(buf, "\\u%04x", *c);
         else
-            strbuf_add(buf, c, 1);
+            strbuf_add(buf, c, length);
+        c += length ? length - 1 : 0;
     }
 }
 

@@ -27,10 +27,18 @@ void strbuf_addf(struct strbuf *buf, const char *format, ...) __attribute__((for
 void strbuf_addv(struct strbuf *buf, const char *format, va_list args);
 
 /*
- * Appends text as the inside of a JSON string: quotes, backslashes and control bytes escaped. Names
- * of files are bytes: those that are no UTF-8 become U+FFFD, so that the result is always JSON.
+ * Appends text as the inside of a JSON string: quotes, backslashes and control characters (C0, DEL
+ * and C1) escaped, so that a terminal can be shown it. Names of files are bytes: those that are no
+ * UTF-8 become U+FFFD, so that the result is always JSON.
  */
 void strbuf_add_json(struct strbuf *buf, const char *string);
+
+/*
+ * The bytes of the UTF-8 character that the text begins with: 1 to 4, or 0 for what is none (RFC
+ * 3629: no surrogates, no overlong form, nothing above U+10FFFF). The text ends with NUL, which is
+ * a character of one byte.
+ */
+size_t strbuf_utf8_length(const char *text);
 
 /* Cuts the text to at most `length` bytes. */
 void strbuf_truncate(struct strbuf *buf, size_t length);

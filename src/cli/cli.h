@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "base/strbuf.h"
 
 #define CLI_USAGE_ERROR 2
 
@@ -36,6 +37,12 @@ void cli_print_error(const struct base_error *error);
 
 /* Prints a usage error of a subcommand and where its help is; returns CLI_USAGE_ERROR. */
 int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * Appends text that others have named, for a terminal: control characters, what turns the direction
+ * of writing, and bytes that are no UTF-8 become "?".
+ */
+void cli_add_printable(struct strbuf *out, const char *text);
 
 /* Writes a number of bytes as "12.3 MiB"; returns `text`. */
 char *cli_format_size(unsigned long long bytes, char text[32]);

@@ -9,13 +9,15 @@
 
 #include "base/cleanup.h"
 
-/* True when all of the text fits the format, a final Z apart. */
+/* True when all of the text fits the format, but for parts of a second and a final Z. */
 static bool fits(const char *text, const char *format, struct tm *tm, bool *ret_utc)
 {
     const char *end = strptime(text, format, tm);
 
     if (end == NULL)
         return false;
+    if (*end == '.' && strstr(format, "%S"))
+        end += 1 + strspn(end + 1, "0123456789");
     *ret_utc = *end == 'Z';
     return end[*ret_utc] == '\0';
 }

@@ -7,8 +7,9 @@
 
 /*
  * Reads a time that somebody typed: a date, a date with a time, a time of today, all local unless
- * they end with Z; or how long before `now`: a number with s, m, h or d. Returns 0 with the stamp
- * that a record of that second has at least (UTC; stamps sort as text), or -EINVAL.
+ * they end with Z, parts of a second are passed over; or how long before `now`: a number with s, m,
+ * h or d. Returns 0 with the stamp that a record of that second has at least (UTC; stamps sort as
+ * text), or -EINVAL.
  */
 int log_parse_time(const char *text, time_t now, char ret_stamp[LOG_STAMP_SIZE]);
 

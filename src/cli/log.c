@@ -5,9 +5,12 @@
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <limits.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,13 +38,18 @@ static const char help[] =
     "  -f, --follow      go on with what is recorded from now on\n"
     "  --since T         from then on: 2026-12-31, \"2026-12-31 18:00\" (with Z: UTC), 18:00, or\n"
     "                    so long ago: 90s, 15m, 2h, 7d\n"
-    "  --event LIST      only these kinds, with commas: denied, control, attach, detach, policy,\n"
-    "                    driver, lost; with --audit also start, exec, exec-failed, unknown-call, end\n"
+    "  --event LIST      only these kinds, with commas: denied, reported, limit, control, attach,\n"
+    "                    detach, policy, driver, lost; with --audit also start, exec, exec-failed,\n"
+    "                    unknown-call, end\n"
     "  --pid N           only those of a process, or of the kernel with that number\n"
     "  --json            the records as they are, one JSON object a line\n"
     "  --file FILE       read FILE, and FILE.1, FILE.2 ... before it\n"
     "\n"
     "Exit status: 0, also when nothing was recorded; 1 the log cannot be read; 2 wrong usage.\n";
+
+static const char *const kinds[] = {"denied", "reported",    "limit",        "control", "attach",
+                                    "detach", "policy",      "driver",       "lost",    "start",
+                                    "exec",   "exec-failed", "unknown-call", "end"};
 
 struct log_options {
     bool has_lines;
@@ -105,13 +113,6 @@ static bool is_wanted(const struct log_options *options, struct json_object *rec
            number_of(record, "kernel") == options->pid || number_of(record, "by") == options->pid;
 }
 
-/* Names of files may hold bytes that would steer the terminal. */
-static void add_printable(struct strbuf *out, const char *text)
-{
-    for (; *text; text++)
-        strbuf_add(out, (unsigned char)*text < 0x20 || *text == 0x7f ? "?" : text, 1);
-}
-
 static void describe(struct json_object *record, struct strbuf *out)
 {
     const char *rule = text_of(record, "rule");
@@ -122,14 +123,14 @@ static void describe(struct json_object *record, struct strbuf *out)
         strbuf_addf(out, "%" PRId64 " records are missing here", number_of(record, "records"));
         return;
     }
-    add_printable(out, text_of(record, "what"));
+    cli_add_printable(out, text_of(record, "what"));
     if (answer[0] && strcmp(answer, "ok") != 0) {
         strbuf_add_string(out, " = ");
-        add_printable(out, answer);
+        cli_add_printable(out, answer);
     }
     if (rule[0]) {
         strbuf_add_string(out, " (");
-        add_printable(out, rule);
+        cli_add_printable(out, rule);
         strbuf_add_string(out, ")");
     }
     if (by)
@@ -138,12 +139,14 @@ static void describe(struct json_object *record, struct strbuf *out)
 
 static void format_row(struct json_object *record, struct strbuf *out)
 {
+    cleanup_strbuf struct strbuf event = {0};
     cleanup_strbuf struct strbuf comm = {0};
     char when[LOG_STAMP_SIZE];
 
-    add_printable(&comm, text_of(record, "comm"));
+    cli_add_printable(&event, text_of(record, "event"));
+    cli_add_printable(&comm, text_of(record, "comm"));
     log_local_time(text_of(record, "time"), when);
-    strbuf_addf(out, "%-19s %-11.20s %7" PRId64 " %-15s ", when, text_of(record, "event"),
+    strbuf_addf(out, "%-19s %-11s %7" PRId64 " %-15s ", when, strbuf_text(&event),
                 number_of(record, "pid"), strbuf_text(&comm));
     describe(record, out);
 }
@@ -172,20 +175,68 @@ static void show_line(struct log_view *view, const char *line)
     view->kept[view->shown++ % options->lines] = strdup(line);
 }
 
-static void take(struct log_view *view, const char *line)
+/* NULL for what is no record, and nothing else. */
+static struct json_object *parse(const char *text, size_t length)
 {
-    struct json_object *record = json_tokener_parse(line);
+    struct json_tokener *tokener = json_tokener_new();
+    struct json_object *record = NULL;
+
+    if (tokener && length <= INT_MAX)
+        record = json_tokener_parse_ex(tokener, text, (int)length);
+    if (record && (json_tokener_get_parse_end(tokener) != length ||
+                   !json_object_is_type(record, json_type_object) ||
+                   text_of(record, "time")[0] == '\0' || text_of(record, "event")[0] == '\0')) {
+        json_object_put(record);
+        record = NULL;
+    }
+    if (tokener)
+        json_tokener_free(tokener);
+    return record;
+}
+
+/* Returns false for what is no record. */
+static bool take_record(struct log_view *view, const char *text, size_t length)
+{
+    struct json_object *record = parse(text, length);
     cleanup_strbuf struct strbuf row = {0};
 
-    if (!json_object_is_type(record, json_type_object) || text_of(record, "time")[0] == '\0' ||
-        text_of(record, "event")[0] == '\0') {
-        view->malformed++;
-    } else if (is_wanted(view->options, record)) {
-        if (!view->options->json)
+    if (record == NULL)
+        return false;
+    if (is_wanted(view->options, record)) {
+        if (view->options->json)
+            strbuf_add(&row, text, length);
+        else
             format_row(record, &row);
-        show_line(view, view->options->json ? line : strbuf_text(&row));
+        show_line(view, strbuf_text(&row));
     }
     json_object_put(record);
+    return true;
+}
+
+static const char *find_begin(const char *text, const char *end)
+{
+    static const char begin[] = "{\"time\":\"";
+
+    return memmem(text, (size_t)(end - text), begin, strlen(begin));
+}
+
+/*
+ * Who was killed, or had no room on the disk, in the middle of a record leaves its beginning before
+ * the next one. Records begin where this is found: no text in one has a quote that is not escaped.
+ */
+static void take_line(struct log_view *view, const struct strbuf *line)
+{
+    const char *end = strbuf_text(line) + line->length;
+    const char *at;
+    const char *next;
+
+    if (take_record(view, strbuf_text(line), line->length))
+        return;
+    view->malformed++;
+    for (at = find_begin(strbuf_text(line), end); at; at = next) {
+        next = find_begin(at + 1, end);
+        take_record(view, at, (size_t)((next ? next : end) - at));
+    }
 }
 
 /* The ring has done its work when the end is reached: what comes then is shown at once. */
@@ -205,23 +256,29 @@ static void show_kept(struct log_view *view)
     fflush(stdout);
 }
 
+/* Between two looks. Returns false when nobody reads any more what is shown. */
+static bool nap(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+
+    return poll(&out, 1, FOLLOW_MS) <= 0;
+}
+
 static int read_all(struct log_view *view, struct audit_reader *reader)
 {
-    const struct timespec pause = {.tv_nsec = FOLLOW_MS * 1000000L};
     cleanup_strbuf struct strbuf line = {0};
     int r;
 
     while ((r = audit_reader_next(reader, &line)) >= 0) {
         if (r > 0) {
-            take(view, strbuf_text(&line));
+            take_line(view, &line);
             if (view->options->follow && view->kept == NULL)
                 fflush(stdout);
             continue;
         }
         show_kept(view);
-        if (!view->options->follow || !view->is_file || ferror(stdout))
+        if (!view->options->follow || !view->is_file || ferror(stdout) || !nap())
             break;
-        nanosleep(&pause, NULL);
     }
     show_kept(view);
     return r < 0 ? r : 0;
@@ -265,7 +322,10 @@ static int read_path(const struct log_options *options, const char *path, bool m
 
     if (r == -ENOENT && may_be_missing) {
         fprintf(stderr, "cerebro log: nothing has been recorded yet (%s)\n", path);
-        return 0;
+        while (r == -ENOENT && options->follow && nap())
+            r = audit_reader_open(path, &reader);
+        if (r == -ENOENT)
+            return 0;
     }
     if (r == 0)
         r = view_with(options, reader, true);
@@ -288,6 +348,7 @@ static void exec_journalctl(const struct log_options *options, int out)
     } else if (options->follow) {
         argv[count++] = "--no-tail";
     }
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
     dup2(out, STDOUT_FILENO);
     execvp(argv[0], (char *const *)argv);
     _exit(NO_JOURNAL);
@@ -333,7 +394,7 @@ static int read_log(const struct log_options *options)
     if (strcmp(wish, "file") != 0 && strcmp(wish, "none") != 0 && strncmp(wish, "fd:", 3) != 0)
         return read_path(options, wish, true);
     if (audit_place(directory) < 0)
-        return fail("", -ENOENT, "set HOME or XDG_STATE_HOME, or name it with --file");
+        return fail("of this user", -ENOENT, "set HOME or XDG_STATE_HOME, or name it with --file");
     snprintf(path, sizeof(path), "%s/" AUDIT_FILE_NAME, directory);
     return read_path(options, path, true);
 }
@@ -344,6 +405,28 @@ static int set_number(const char *option, const char *text, uint64_t max, uint64
 {
     if (io_parse_u64(text, max, ret_number) < 0)
         return cli_usage("log", "%s takes a number up to %" PRIu64 ", not '%s'", option, max, text);
+    return 0;
+}
+
+static bool is_kind(const char *word, size_t length)
+{
+    for (size_t i = 0; i < array_length(kinds); i++)
+        if (strlen(kinds[i]) == length && memcmp(kinds[i], word, length) == 0)
+            return true;
+    return false;
+}
+
+static int set_events(struct log_options *options, const char *list)
+{
+    for (const char *at = list; at; at = strchr(at, ',')) {
+        size_t length;
+
+        at += *at == ',';
+        length = strcspn(at, ",");
+        if (!is_kind(at, length))
+            return cli_usage("log", "--event knows no '%.*s'", (int)length, at);
+    }
+    options->events = list;
     return 0;
 }
 
@@ -374,8 +457,7 @@ static int set_option(struct log_options *options, int option, const char *value
         options->json = true;
         return 0;
     case 'e':
-        options->events = value;
-        return 0;
+        return set_events(options, value);
     case 'F':
         options->file = value;
         return 0;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "abi/syscalls.h"
 #include "base/cleanup.h"
@@ -235,6 +236,27 @@ static const char *breach_text(const struct launch_breach *breach)
     return "times";
 }
 
+/* What a limit refused is as good as a denial to who reads the log. */
+static void record_breaches(struct report *report, const struct pk_kernel *kernel,
+                            const struct launch_result *result)
+{
+    for (unsigned i = 0; i < result->breach_count; i++) {
+        const struct launch_breach *breach = &result->breaches[i];
+        bool counted = breach->evidence != LAUNCH_SUSPECTED;
+        cleanup_strbuf struct strbuf what = {0};
+        struct pk_audit_record record = {.event = "limit", .pid = kernel->root_pid};
+        char limit[32];
+
+        strbuf_addf(&what, "%s %s", breach->name, format_limit(breach, limit));
+        if (counted)
+            strbuf_addf(&what, ": %s: %" PRIu64, breach_text(breach), breach->times);
+        record.what = strbuf_text(&what);
+        record.rule = counted ? "limit reached" : "limit perhaps reached";
+        clock_gettime(CLOCK_REALTIME, &record.time);
+        audit_record(&report->audit, &record);
+    }
+}
+
 static void print_breaches(const struct launch_result *result)
 {
     for (unsigned i = 0; i < result->breach_count; i++) {
@@ -317,8 +339,10 @@ static void on_report(void *user, struct pk_kernel *kernel, const struct launch_
                       const struct launch_result *result)
 {
     struct report *report = user;
-    uint64_t lost = audit_finish(&report->audit);
+    uint64_t lost;
 
+    record_breaches(report, kernel, result);
+    lost = audit_finish(&report->audit);
     if (report->options->recorder)
         learn_write(report->options);
     if (lost && !report->audit.unasked)

@@ -76,9 +76,9 @@ struct pk_denial {
 
 /*
  * Something that whoever answers for the machine wants to read later: "start", "exec",
- * "exec-failed", "denied", "reported", "unknown-call", "end"; and what is done to a kernel or by
- * its means: "control", "attach", "detach", "policy", "driver". Names and addresses, never the
- * content of what a guest reads or writes. Borrowed strings, never NULL in a sink.
+ * "exec-failed", "denied", "reported", "limit", "unknown-call", "end"; and what is done to a kernel
+ * or by its means: "control", "attach", "detach", "policy", "driver". Names and addresses, never
+ * the content of what a guest reads or writes. Borrowed strings, never NULL in a sink.
  */
 struct pk_audit_record {
     const char *event;

@@ -82,11 +82,13 @@ def test_choosing(state: dict[str, str]) -> None:
     assert records(state, "--event", "control") == []
     assert records(state, "--since", "1h") == everything == records(state, "--since", "2020-01-01")
     assert records(state, "--since", "2999-12-31 10:00") == []
-    assert records(state, "--since", everything[0]["time"][:19] + "Z") == everything
+    for stamp in (everything[0]["time"], everything[0]["time"][:19] + "Z"):
+        assert records(state, "--since", stamp) == everything
 
 
 @pytest.mark.parametrize("words", [["-n"], ["-n", "x"], ["--pid", "-1"], ["--since", "soon"],
-                                   ["--since", ""], ["word"], ["--nothing"]])
+                                   ["--since", ""], ["word"], ["--nothing"], ["--event", "deny"], ["--event", ""],
+                                   ["--event", "lost,"], ["--since", "2026-01-01.5"]])
 def test_wrong_usage(words: list[str]) -> None:
     got = cerebro("log", *words)
     assert got.status == 2 and got.out == "" and "cerebro log --help" in got.err, str(got)
@@ -130,6 +132,71 @@ def test_lines_that_are_no_records(state: dict[str, str], work: Path) -> None:
     assert got.status == 1 and "cannot read" in got.err
     got = cerebro("log", "--file", work, env=state)
     assert got.status == 1 and "Is a directory" in got.err
+
+
+def test_records_that_were_cut(state: dict[str, str], work: Path) -> None:
+    """What follows on the same line is still a record, also one of which only the newline is missing."""
+    log = work / "log"
+    one = '{"time":"2026-01-01T00:00:00.000Z","event":"denied","what":"%s \\"time\\""}'
+    log.write_text(one % "a" + "\n" + one[:60] + one % "b" + "\n" + one % "c" + one % "d" + "\n"
+                   + "\0" * 5000 + one % "e" + "\n" + one % "f" + " \0\n")
+    got = cerebro("log", "--file", log, "--json", env=state).ok()
+    assert [json.loads(line)["what"][0] for line in got.out.splitlines()] == list("abcde")
+    assert got.err == "cerebro log: passed over 4 lines that are no records\n"
+
+
+@pytest.mark.parametrize("member", ["event", "comm", "what", "rule", "answer"])
+def test_the_terminal_is_safe(state: dict[str, str], work: Path, member: str) -> None:
+    """Anybody can write into the journal, and into a file of his own."""
+    log = work / "log"
+    record = {"time": "2026-01-01T00:00:00.000Z", "event": "denied", "answer": "EPERM", "what": "w",
+              member: "\x1b[2J \x9b2J \u202e \u2028 \xe4"}
+    log.write_text(json.dumps(record, ensure_ascii=False) + "\n")
+    got = cerebro("log", "--file", log, env=state).ok()
+    assert "?[2J ?2J ? ? \xe4" in got.out and got.err == ""
+
+
+def test_fifo_has_an_end(work: Path) -> None:
+    os.mkfifo(work / "log")
+    with subprocess.Popen([CEREBRO, "log", "--json", "--file", work / "log"], stdout=subprocess.PIPE,
+                          env=base_environment(), text=True) as reader:
+        (work / "log").write_text('{"time":"2026-01-01T00:00:00.000Z","event":"denied"}\n')
+        assert "denied" in reader.communicate(timeout=20)[0] and reader.returncode == 0
+
+
+def test_following_what_is_not_there_yet(state: dict[str, str]) -> None:
+    with subprocess.Popen([CEREBRO, "log", "-f", "--json"], env=state, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stderr
+        assert "nothing has been recorded yet" in process.stderr.readline()
+        deny(state)
+        assert json.loads(process.stdout.readline())["event"] == "denied"
+        process.stdout.close()  # and it ends, although nothing more is recorded
+        assert process.wait(20) == 0
+
+
+def test_following_a_file_that_is_emptied(state: dict[str, str], work: Path) -> None:
+    deny(state, 3)
+    with subprocess.Popen([CEREBRO, "log", "-f", "-n", "1", "--json"], env=state, stdout=subprocess.PIPE,
+                          text=True) as process:
+        try:
+            assert process.stdout and json.loads(process.stdout.readline())["what"].endswith(":7002")
+            os.truncate(work / "cerebro/audit.jsonl", 0)
+            deny(state, 1)
+            assert json.loads(process.stdout.readline())["what"].endswith(":7000")
+        finally:
+            process.terminate()
+
+
+def test_without_a_home() -> None:
+    if os.getuid() == 0:
+        pytest.skip("root's log is in /var/log")
+    env = base_environment(CEREBRO_AUDIT="")
+    del env["HOME"]
+    deny(env)
+    got = cerebro("log", env=env)
+    assert got.status == 1 and got.err.startswith("cerebro: cannot read the audit log of this user: ")
+    assert "set HOME or XDG_STATE_HOME" in got.err
 
 
 def test_following(state: dict[str, str], work: Path) -> None:

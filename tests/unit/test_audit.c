@@ -271,6 +271,40 @@ static void test_order_gaps_and_ends(void **state)
     audit_reader_free(reader);
 }
 
+static void test_a_log_that_was_cut(void **state)
+{
+    struct folder *folder = *state;
+    struct audit_reader *reader;
+
+    put(folder, NAME, "first\nsecond\nbegun");
+    assert_int_equal(audit_reader_open(folder->log, &reader), 0);
+    expect(reader, "first");
+    expect(reader, "second");
+    expect(reader, NULL);
+    assert_int_equal(truncate(folder->log, 0), 0);
+    put(folder, NAME, "anew\n");
+    expect(reader, "anew");
+    expect(reader, NULL);
+    audit_reader_free(reader);
+}
+
+/* Opened a second time, it would wait for a writer for ever. */
+static void test_fifo(void **state)
+{
+    struct folder *folder = *state;
+    struct audit_reader *reader;
+    int writer;
+
+    assert_int_equal(mkfifoat(folder->fd, NAME, 0600), 0);
+    writer = open(folder->log, O_RDWR | O_CLOEXEC);
+    assert_int_equal(audit_reader_open(folder->log, &reader), 0);
+    assert_int_equal(io_write_all(writer, "line\n", 5), 0);
+    close(writer);
+    expect(reader, "line");
+    expect(reader, NULL);
+    audit_reader_free(reader);
+}
+
 static void test_there_is_no_log(void **state)
 {
     struct folder *folder = *state;
@@ -332,10 +366,24 @@ static void test_journal(void **state)
     close(server);
 }
 
+/* What a flood of denials has not pushed out. */
+static bool ends_with_event(struct audit_reader *reader, const char *event)
+{
+    cleanup_strbuf struct strbuf line = {0};
+    char member[32];
+    bool found = false;
+
+    snprintf(member, sizeof(member), "\"event\":\"%s\"", event);
+    while (audit_reader_next(reader, &line) == 1)
+        found = strstr(strbuf_text(&line), member);
+    return found;
+}
+
 static void test_standing_log_takes_actions_only(void **state)
 {
     struct folder *folder = *state;
     struct pk_audit_record exec = denial;
+    struct pk_audit_record detach = denial;
     struct audit_options options = {0};
     struct audit_protected found;
     struct audit_reader *reader;
@@ -359,6 +407,8 @@ static void test_standing_log_takes_actions_only(void **state)
     assert_string_equal(found.name, AUDIT_FILE_NAME);
     for (int i = 0; i < 3000; i++)
         audit_record(&audit, &denial);
+    detach.event = "detach";
+    audit_record(&audit, &detach);
     assert_true(audit_finish(&audit) > 1500);
     audit_close(&audit);
     snprintf(path, sizeof(path), "%s/cerebro/" AUDIT_FILE_NAME, folder->path);
@@ -374,6 +424,7 @@ static void test_standing_log_takes_actions_only(void **state)
         if (i == 0)
             assert_non_null(strstr(line.data, "\"a \\\"socket\\\"\\u000aof\\u0001 it\""));
     }
+    assert_true(ends_with_event(reader, "detach"));
     audit_reader_free(reader);
     snprintf(path, sizeof(path), "%s/cerebro/" AUDIT_FILE_NAME, folder->path);
     unlink(path);
@@ -393,6 +444,8 @@ int main(void)
         IN_FOLDER(test_writers_lose_nothing),
         IN_FOLDER(test_reader_follows_them),
         IN_FOLDER(test_order_gaps_and_ends),
+        IN_FOLDER(test_a_log_that_was_cut),
+        IN_FOLDER(test_fifo),
         IN_FOLDER(test_there_is_no_log),
         IN_FOLDER(test_journal),
         IN_FOLDER(test_standing_log_takes_actions_only),

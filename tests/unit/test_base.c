@@ -90,6 +90,7 @@ static void strbuf_keeps_json_valid(void **state)
     } cases[] = {
         {"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x90\xa7", "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x90\xa7"},
         {"\xff", "\\ufffd"},
+        {"\xc2\x9b\xc2\xa0", "\\u009b\xc2\xa0"},   /* what is ESC [ to a terminal */
         {"a\xc3", "a\\ufffd"},                     /* cut off */
         {"\xe2\x82z", "\\ufffd\\ufffdz"},          /* cut off */
         {"\xc0\xaf", "\\ufffd\\ufffd"},            /* overlong */
