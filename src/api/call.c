@@ -226,7 +226,7 @@ static long run_plain(struct pk_call *call, void *user)
     return handler->plain(call->request.nr, call->request.args);
 }
 
-/* The kernel keeps the audit log; a keeper denies by itself and needs no telling. */
+/* The kernel, or the keeper of an attachment, keeps the audit log. */
 static void record_denial(const struct pk_call *call, int errnum)
 {
     struct channel_message message = {.type = CHANNEL_DENIED,
@@ -235,9 +235,7 @@ static void record_denial(const struct pk_call *call, int errnum)
                                                  .nr = call->request.nr,
                                                  .errnum = errnum}};
 
-    if (!call->kernel->attached)
-        channel_send_patiently(call->kernel->channel, &message, sizeof(message.denied),
-                               PATIENCE_MS);
+    channel_send_patiently(call->kernel->channel, &message, sizeof(message.denied), PATIENCE_MS);
 }
 
 static long run_denial(struct pk_call *call, void *user)

@@ -37,9 +37,8 @@ static void deny(struct keeper *keeper, const struct channel_call *call, int err
     struct seccomp_notif_resp response = {.id = call->id, .error = -errnum};
 
     /* While it waits it can be named. */
-    keeper_record(keeper, "denied", call->pid, call->nr, errnum);
+    keeper_deny(keeper, call->pid, call->nr, errnum);
     listener_ioctl(keeper, SECCOMP_IOCTL_NOTIF_SEND, &response);
-    keeper->denials++;
 }
 
 static int limit_of(uint64_t resource)

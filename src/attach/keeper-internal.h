@@ -64,6 +64,7 @@ struct keeper {
     struct map held; /* tid -> struct held */
     unsigned unsent;
     uint64_t calls, passed, denials;
+    uint64_t started_ns;
     struct loop loop;
     struct control_server *control;
 };
@@ -84,11 +85,14 @@ void keeper_continue_held(struct keeper *keeper);
 /* Serves a channel: that of the program, or of one that would like to be it. */
 void keeper_on_channel(void *user, int fd);
 
-/* Has something recorded. */
-void keeper_record(const struct keeper *keeper, const char *event, pid_t pid, int nr, int errnum);
+/* Has a denial recorded, and counts it; `nr` is -1 for a call of another architecture. */
+void keeper_deny(struct keeper *keeper, pid_t pid, int nr, int errnum);
 
-/* Ends the rules: limits are put back, calls pass, the program is told. */
-void keeper_detach(struct keeper *keeper);
+/*
+ * Ends the rules: limits are put back, calls pass, the program is told. `by` is who asked for it;
+ * 0: nobody.
+ */
+void keeper_detach(struct keeper *keeper, pid_t by);
 
 /* Tells the program that the target has ended. */
 void keeper_tell_end(struct keeper *keeper, int wait_status);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -102,13 +103,39 @@ static const char *name_of(int nr)
     return call ? call->name : "?";
 }
 
-void keeper_record(const struct keeper *keeper, const char *event, pid_t pid, int nr, int errnum)
+static void put_record(const struct keeper *keeper, const struct keeper_record *record)
+{
+    if (keeper->options->record)
+        keeper->options->record(keeper->options->user, record);
+}
+
+void keeper_deny(struct keeper *keeper, pid_t pid, int nr, int errnum)
 {
     struct keeper_record record = {
-        .event = event, .what = "", .pid = pid, .nr = nr, .errnum = errnum};
+        .event = "denied", .what = "", .pid = pid, .nr = nr, .errnum = errnum};
 
-    if (keeper->options->record)
-        keeper->options->record(keeper->options->user, &record);
+    put_record(keeper, &record);
+    keeper->denials++;
+}
+
+/* What is done to the target. */
+static void record_action(const struct keeper *keeper, const char *event, pid_t by, int r,
+                          const char *what)
+{
+    struct keeper_record record = {
+        .event = event, .what = what, .pid = keeper->target, .by = by, .nr = -1, .errnum = -r};
+
+    put_record(keeper, &record);
+}
+
+/* Of a socket pair it is who made the pair. */
+static pid_t peer_of(int channel)
+{
+    struct ucred peer = {0};
+    socklen_t size = sizeof(peer);
+
+    getsockopt(channel, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    return peer.pid;
 }
 
 /* "deny execve, ptrace; pass openat; memory 268435456" */
@@ -133,28 +160,26 @@ static void describe_rules(const struct channel_rules *rules, struct strbuf *tex
                         rules->limits[i]);
 }
 
-static void record_rules(const struct keeper *keeper, const struct channel_rules *rules)
+static void record_rules(const struct keeper *keeper, const struct channel_rules *rules, pid_t by)
 {
     cleanup_strbuf struct strbuf text = {0};
-    struct keeper_record record = {.event = "policy", .pid = keeper->target, .nr = -1};
 
     describe_rules(rules, &text);
-    record.what = strbuf_text(&text);
-    if (keeper->options->record)
-        keeper->options->record(keeper->options->user, &record);
+    record_action(keeper, "policy", by, 0, strbuf_text(&text));
 }
 
 /* The log that came with these rules, or the standing one; what they are is its first word. */
 static void begin_log(struct keeper *keeper)
 {
     int fd = take_fd(&keeper->audit);
+    pid_t by = peer_of(keeper->channel);
 
     if (keeper->options->log)
         keeper->options->log(keeper->options->user, fd);
     else
         base_close(fd);
-    keeper_record(keeper, "attach", keeper->target, -1, 0);
-    record_rules(keeper, &keeper->rules);
+    record_action(keeper, "attach", by, 0, "");
+    record_rules(keeper, &keeper->rules, by);
 }
 
 /* ---- beginning ---- */
@@ -262,10 +287,10 @@ static int begin(struct keeper *keeper, int fd, const struct channel_rules *rule
 /* ---- ending ---- */
 
 /* From here on everything passes, and what was changed is as before. */
-static void lift_rules(struct keeper *keeper)
+static void lift_rules(struct keeper *keeper, pid_t by)
 {
     if (keeper->active)
-        keeper_record(keeper, "detach", keeper->target, -1, 0);
+        record_action(keeper, "detach", by, 0, "");
     keeper->active = false;
     put_limits_back(keeper);
     keeper_continue_held(keeper);
@@ -281,11 +306,11 @@ static void close_channel(struct keeper *keeper)
     close(channel);
 }
 
-void keeper_detach(struct keeper *keeper)
+void keeper_detach(struct keeper *keeper, pid_t by)
 {
     struct channel_message message = {.type = CHANNEL_DETACHED};
 
-    lift_rules(keeper);
+    lift_rules(keeper, by);
     if (keeper->channel >= 0)
         channel_send(keeper->channel, &message, 0, -1);
     close_channel(keeper);
@@ -299,7 +324,7 @@ void keeper_tell_end(struct keeper *keeper, int wait_status)
     if (keeper->channel < 0)
         return;
     if (!keeper->rules.stays)
-        lift_rules(keeper);
+        lift_rules(keeper, 0);
     channel_send(keeper->channel, &message, sizeof(message.ended), -1);
     close_channel(keeper);
 }
@@ -308,7 +333,11 @@ void keeper_tell_end(struct keeper *keeper, int wait_status)
 
 static void send_signal(const struct keeper *keeper, int number)
 {
-    syscall(SYS_pidfd_send_signal, keeper->pidfd, number, NULL, 0);
+    long r = syscall(SYS_pidfd_send_signal, keeper->pidfd, number, NULL, 0);
+    char what[64];
+
+    snprintf(what, sizeof(what), "signal %d to %d", number, keeper->target);
+    record_action(keeper, "control", peer_of(keeper->channel), r < 0 ? -errno : 0, what);
 }
 
 static void obey(struct keeper *keeper, const struct channel_message *message)
@@ -316,7 +345,9 @@ static void obey(struct keeper *keeper, const struct channel_message *message)
     if (message->type == CHANNEL_SIGNAL)
         send_signal(keeper, message->number);
     else if (message->type == CHANNEL_STOP)
-        keeper_detach(keeper);
+        keeper_detach(keeper, peer_of(keeper->channel));
+    else if (message->type == CHANNEL_DENIED)
+        keeper_deny(keeper, message->denied.pid, message->denied.nr, message->denied.errnum);
 }
 
 /* The program is gone: rules that stay hold on without it. */
@@ -325,7 +356,7 @@ static void lose_program(struct keeper *keeper)
     if (keeper->rules.stays)
         keeper_continue_held(keeper);
     else
-        lift_rules(keeper);
+        lift_rules(keeper, 0);
     close_channel(keeper);
 }
 

@@ -5,7 +5,8 @@
  * started by attach/link.c.
  *
  * It talks on the channel (control/channel.h), listens for later attachments at its target's name,
- * and answers on the control channel (control/control.h): "attachment", "stats", "detach".
+ * and answers on the control channel (control/control.h): "attachment", "stats", "measure",
+ * "detach".
  */
 #pragma once
 
@@ -14,9 +15,10 @@
 
 /* Something that whoever answers for the machine wants to read later. */
 struct keeper_record {
-    const char *event; /* "attach", "policy", "denied", "detach" */
-    const char *what;  /* "policy": the rules, as words; else "" */
+    const char *event; /* "attach", "policy", "denied", "control", "detach" */
+    const char *what;  /* "policy": the rules, as words; "control": "signal 15 to 4711"; else "" */
     pid_t pid;         /* of the thread that was denied something, or the target */
+    pid_t by;          /* who asked for it, by the number on the host; 0: nobody */
     int nr;            /* the denied call; -1: of another architecture, or none */
     int errnum;        /* positive; 0 */
 };

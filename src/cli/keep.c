@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -68,20 +69,36 @@ static void on_log(void *user, int fd)
     base_close(fd); /* it has one of its own */
 }
 
+static void name_denial(const struct keeper_record *record, struct pk_audit_record *full,
+                        char what[64])
+{
+    const struct abi_syscall *call = record->nr >= 0 ? abi_syscall_by_nr(record->nr) : NULL;
+
+    if (call) {
+        snprintf(full->call, sizeof(full->call), "%s", call->name);
+        snprintf(what, 64, "system call %s", call->name);
+    } else {
+        snprintf(what, 64, "a system call that is not of x86-64");
+    }
+    full->what = what;
+    full->rule = "denied by the attached kernel";
+}
+
 static void on_record(void *user, const struct keeper_record *record)
 {
     struct audit *audit = user;
-    const struct abi_syscall *call = record->nr >= 0 ? abi_syscall_by_nr(record->nr) : NULL;
     struct pk_audit_record full = {.event = record->event,
                                    .pid = record->pid,
                                    .tid = record->pid,
+                                   .by = record->by,
                                    .what = record->what,
-                                   .rule = record->errnum ? "denied by the attached kernel" : "",
+                                   .rule = "",
                                    .answer = -record->errnum};
+    char what[64];
 
     clock_gettime(CLOCK_REALTIME, &full.time);
-    if (call)
-        snprintf(full.call, sizeof(full.call), "%s", call->name);
+    if (strcmp(record->event, "denied") == 0)
+        name_denial(record, &full, what);
     audit_record(audit, &full);
 }
 

@@ -101,6 +101,8 @@ def test_denials_are_recorded(work: Path) -> None:
     assert records[0]["pid"] == shell.pid and records[0]["comm"] == "sh"
     assert records[1]["pid"] == shell.pid and records[1]["what"] == "deny mkdir"
     assert records[2]["call"] == "mkdir" and records[2]["answer"] == "EPERM"
+    assert records[2]["what"] == "system call mkdir" and records[2]["by"] == 0
+    assert len({one["by"] for one in (records[0], records[1], records[3])} - {0}) == 2  # attach, detach
     assert records[2]["comm"] == "mkdir" and records[2]["pid"] != shell.pid
     assert cerebro("attach", "--deny", "mkdir", "--audit", "/nowhere/x", os.getpid()).status == 1
 
@@ -114,6 +116,29 @@ def test_attachments_are_in_the_log_of_the_user(work: Path) -> None:
     records = [json.loads(line) for line in shown.splitlines()]
     assert [(record["event"], record["what"]) for record in records] == [
         ("attach", ""), ("policy", "deny mkdir, rmdir; files 64"), ("detach", "")]
+
+
+def test_attachments_in_top_and_a_keeper_that_is_stopped(work: Path) -> None:
+    with target("/bin/sh") as shell:
+        cerebro("attach", "--deny", "mkdir,mkdirat", shell.pid).ok()
+        assert ask(shell, f"mkdir {work}/a 2>/dev/null; echo $?") == "1"
+        keeper = row_of(shell.pid)["kernel"]
+        look = ("top", "--once", "-d", "0.1", "-p", keeper)
+        one, = json.loads(cerebro(*look, "--json").ok().out)
+        assert (one["kind"], one["state"], one["guest"]) == ("attached", "answers", shell.pid)
+        assert (one["tasks"], one["denials"], one["calls_per_s"], one["calls"]) == (1, 1, 0, [])
+        assert "  [attached] /bin/sh" in cerebro(*look).ok().out
+        os.kill(keeper, signal.SIGSTOP)
+        try:
+            wait_until(lambda: read_process(keeper).state == "T")
+            got = cerebro("ps", "--json").ok()
+            row = next(row for row in json.loads(got.out) if row["kernel"] == keeper)
+            assert (row["kind"], row["guest"]) == ("silent", shell.pid) and got.seconds < 5
+            assert re.search(rf"^ *{keeper} .* \[stopped\] /bin/sh", cerebro(*look).ok().out, re.M)
+        finally:
+            os.kill(keeper, signal.SIGCONT)
+        cerebro("detach", shell.pid).ok()
+        assert "  [detached] /bin/sh" in cerebro(*look).ok().out
 
 
 def test_attach_again_takes_the_same_filter() -> None:
