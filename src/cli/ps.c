@@ -11,6 +11,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,12 +30,15 @@
 #define REAPER_NAME     "cerebro-reaper"
 #define PROGRAM_NAME    "cerebro"
 
+/* A process of that name may be anybody's, and must not hold up whoever lists the kernels. */
+#define KEEPER_PATIENCE_MS 400
+
 static const char help[] =
     "usage: cerebro ps [--json]\n"
     "\n"
     "Lists the running process kernels that you can see: the kernel's process, the first process\n"
     "of its guest, what kind it is (of cerebro run, attached to a running process, or detached from\n"
-    "one that still has the filter), how long it runs, how many processes the guest has, their\n"
+    "one that still has the filter; silent: its keeper does not answer), how long it runs, how many processes the guest has, their\n"
     "resident memory, and the command.\n";
 
 /* The owner of a process's files in /proc is root where it is not dumpable, so that is no answer.
@@ -103,13 +107,23 @@ static int by_pid(const void *a, const void *b)
     return (x->pid > y->pid) - (x->pid < y->pid);
 }
 
+static const struct process *find(const struct table *table, pid_t pid)
+{
+    const struct process wanted = {.pid = pid};
+
+    return table->count ? bsearch(&wanted, table->rows, table->count, sizeof(*table->rows), by_pid)
+                        : NULL;
+}
+
 static int read_table(struct table *table)
 {
     cleanup_dir DIR *proc = opendir("/proc");
     size_t capacity = 0;
     struct dirent *entry;
 
-    while (proc && (entry = readdir(proc))) {
+    if (proc == NULL)
+        return -errno;
+    while ((entry = readdir(proc))) {
         if (!isdigit((unsigned char)entry->d_name[0]))
             continue;
         if (table->count == capacity) {
@@ -118,7 +132,7 @@ static int read_table(struct table *table)
             capacity = capacity ? capacity * 2 : 256;
             rows = reallocarray(table->rows, capacity, sizeof(*rows));
             if (rows == NULL)
-                return -1;
+                return -ENOMEM;
             table->rows = rows;
         }
         if (read_process((pid_t)strtol(entry->d_name, NULL, 10), &table->rows[table->count]))
@@ -126,15 +140,8 @@ static int read_table(struct table *table)
     }
     if (table->count)
         qsort(table->rows, table->count, sizeof(*table->rows), by_pid);
-    return 0;
-}
-
-static const struct process *find(const struct table *table, pid_t pid)
-{
-    const struct process wanted = {.pid = pid};
-
-    return table->count ? bsearch(&wanted, table->rows, table->count, sizeof(*table->rows), by_pid)
-                        : NULL;
+    /* Of a host that hides others one sees oneself at least. */
+    return find(table, getpid()) ? 0 : -ENOENT;
 }
 
 static bool descends_from(const struct table *table, const struct process *process, pid_t ancestor)
@@ -246,21 +253,48 @@ static bool describe(const struct table *table, const struct process *process,
     return true;
 }
 
-/* What the keeper says of itself; nobody else is believed. */
-static bool ask_keeper(pid_t keeper, pid_t *ret_target, bool *ret_active)
+/* -ETIMEDOUT of one that is there and does not answer. */
+static int ask_keeper(const struct process *keeper, struct strbuf *answer)
+{
+    cleanup_close int fd = -1;
+    struct pollfd wait = {.events = POLLIN};
+    int r = control_connect_now(keeper->pid, &fd, NULL);
+
+    if (r == 0 && keeper->state == 'T')
+        return -ETIMEDOUT;
+    if (r == 0)
+        r = control_begin(fd, "attachment");
+    wait.fd = fd;
+    if (r == 0 && poll(&wait, 1, KEEPER_PATIENCE_MS) <= 0)
+        r = -ETIMEDOUT;
+    if (r == 0)
+        r = control_take(fd, answer, NULL);
+    return r == -EAGAIN ? -ETIMEDOUT : r;
+}
+
+static bool read_target(const char *text, const char *name, pid_t *ret_target)
+{
+    const char *target = strstr(text, name);
+
+    if (target)
+        *ret_target = (pid_t)strtol(target + strlen(name), NULL, 10);
+    return target;
+}
+
+/* What the keeper says of itself; of a silent one, what it was started for. */
+static bool describe_attachment(const struct process *keeper, struct kernel_row *row)
 {
     cleanup_strbuf struct strbuf answer = {0};
-    cleanup_close int fd = -1;
-    const char *target;
+    cleanup_strbuf struct strbuf command = {0};
+    int r = ask_keeper(keeper, &answer);
 
-    if (control_connect(keeper, &fd, NULL) < 0 || control_ask(fd, "attachment", &answer, NULL) < 0)
-        return false;
-    target = strstr(strbuf_text(&answer), "\"target\":");
-    if (target == NULL)
-        return false;
-    *ret_target = (pid_t)strtol(target + strlen("\"target\":"), NULL, 10);
-    *ret_active = strstr(strbuf_text(&answer), "\"active\":true") != NULL;
-    return true;
+    if (r == 0) {
+        row->kind = strstr(strbuf_text(&answer), "\"active\":true") ? "attached" : "detached";
+        return read_target(strbuf_text(&answer), "\"target\":", &row->guest);
+    }
+    row->kind = "silent";
+    read_command(keeper->pid, &command);
+    return r == -ETIMEDOUT && read_target(strbuf_text(&command), " --target ", &row->guest);
 }
 
 /* The target and what descends from it: who exactly has the filter, the host does not tell. */
@@ -272,6 +306,8 @@ static void count_attached(const struct table *table, struct kernel_row *row)
         if (process->pid != row->guest && !descends_from(table, process, row->guest))
             continue;
         row->processes++;
+        row->threads += process->threads;
+        row->ticks += process->ticks + process->dead_ticks;
         row->memory += process->resident_pages * (uint64_t)sysconf(_SC_PAGESIZE);
     }
 }
@@ -279,13 +315,10 @@ static void count_attached(const struct table *table, struct kernel_row *row)
 static bool describe_keeper(const struct table *table, const struct process *process,
                             struct kernel_row *row)
 {
-    bool active;
-
     *row = (struct kernel_row){.supervisor = process, .uptime = uptime_of(process->start_ticks)};
     if (strcmp(process->name, KEEPER_NAME) != 0 || !read_uid(process->pid, &row->uid) ||
-        !ask_keeper(process->pid, &row->guest, &active))
+        !describe_attachment(process, row))
         return false;
-    row->kind = active ? "attached" : "detached";
     count_attached(table, row);
     read_command(row->guest, &row->command);
     return true;
@@ -301,12 +334,13 @@ void ps_format_uptime(double seconds, char text[32])
         snprintf(text, 32, "%lum%02lus", total / 60, total % 60);
 }
 
-/* What somebody typed may hold bytes that would steer the terminal. */
 void ps_make_printable(struct strbuf *text)
 {
-    for (size_t i = 0; i < text->length; i++)
-        if (iscntrl((unsigned char)text->data[i]))
-            text->data[i] = '?';
+    struct strbuf printable = {0};
+
+    cli_add_printable(&printable, strbuf_text(text));
+    strbuf_free(text);
+    *text = printable;
 }
 
 static void print_row(struct kernel_row *row)
@@ -346,7 +380,7 @@ static int add_row(struct ps_list *list, const struct kernel_row *row)
 int ps_list_read(struct ps_list *ret_list)
 {
     struct ps_list list = {0};
-    int r = read_table(&list.table) < 0 ? -ENOMEM : 0;
+    int r = read_table(&list.table);
 
     for (size_t i = 0; i < list.table.count && r == 0; i++) {
         struct kernel_row row;
@@ -374,13 +408,24 @@ void ps_list_free(struct ps_list *list)
     *list = (struct ps_list){0};
 }
 
+int ps_fail(int failure)
+{
+    struct base_error error = {0};
+
+    base_fail(&error, failure, "is /proc mounted?", "cannot look at the processes of the host: %s",
+              strerror(-failure));
+    cli_print_error(&error);
+    return 1;
+}
+
 static int show(bool json)
 {
     struct ps_list list;
     cleanup_strbuf struct strbuf out = {0};
+    int r = ps_list_read(&list);
 
-    if (ps_list_read(&list) < 0)
-        return 1;
+    if (r < 0)
+        return ps_fail(r);
     for (size_t i = 0; i < list.count; i++) {
         struct kernel_row *row = &list.rows[i];
 

@@ -27,7 +27,7 @@ struct table {
 
 struct kernel_row {
     const struct process *supervisor; /* or the keeper */
-    const char *kind;                 /* "run", "attached" or "detached" */
+    const char *kind;                 /* "run", "attached", "detached" or "silent" */
     uid_t uid;
     pid_t guest; /* the first process: the reaper's oldest child */
     unsigned processes;
@@ -48,8 +48,11 @@ struct ps_list {
 int ps_list_read(struct ps_list *ret_list);
 void ps_list_free(struct ps_list *list);
 
+/* Says that the processes could not be looked at; returns the exit status. */
+int ps_fail(int failure);
+
 /* Writes a duration as "1h02m" or "3m04s". */
 void ps_format_uptime(double seconds, char text[32]);
 
-/* Replaces what would steer a terminal. */
+/* Replaces what would steer a terminal (cli_add_printable()). */
 void ps_make_printable(struct strbuf *text);

@@ -12,8 +12,12 @@
 #include "cli/top.h"
 #include "control/control.h"
 
-/* Measuring goes on so much longer than a look: a user who stopped looking costs nothing. */
+/*
+ * Measuring goes on so much longer than a look: a user who stopped looking costs nothing. A kernel
+ * takes no more than an hour.
+ */
 #define MEASURE_MORE_S 5
+#define MEASURE_MAX_S  3600
 
 const char *const top_order_names[TOP_ORDERS] = {
     [TOP_BY_CALLS] = "calls",     [TOP_BY_CPU] = "cpu",         [TOP_BY_MEMORY] = "memory",
@@ -129,6 +133,7 @@ static void take_answers(struct top_kernel *kernel)
 
 static void ask(struct top_kernel *kernel, double delay)
 {
+    unsigned seconds = (unsigned)delay + MEASURE_MORE_S;
     char measure[32];
 
     if (kernel->state == TOP_FOREIGN)
@@ -144,7 +149,8 @@ static void ask(struct top_kernel *kernel, double delay)
     take_answers(kernel);
     if (kernel->pending || kernel->fd < 0)
         return;
-    snprintf(measure, sizeof(measure), "measure %u", (unsigned)delay + MEASURE_MORE_S);
+    snprintf(measure, sizeof(measure), "measure %u",
+             seconds < MEASURE_MAX_S ? seconds : MEASURE_MAX_S);
     if (control_begin(kernel->fd, measure) == 0)
         kernel->pending++;
     if (control_begin(kernel->fd, "stats") == 0)
@@ -242,6 +248,7 @@ static void update(struct top_kernel *kernel, struct kernel_row *row, double sec
 {
     kernel->seen = true;
     kernel->guest = row->guest;
+    kernel->kind = row->kind;
     kernel->uid = row->uid;
     kernel->stopped = row->supervisor->state == 'T';
     kernel->processes = row->processes;

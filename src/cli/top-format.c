@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "cli/cli.h"
@@ -84,7 +85,7 @@ void top_add_header(struct strbuf *out)
                 "P50", "P99", "DENIED", "%KERN", "%PROG", "MEMORY", "UPTIME", "COMMAND");
 }
 
-/* Why a kernel's own numbers are not there. */
+/* Why a kernel's own numbers are not there, or are those of an attachment only. */
 static const char *remark(const struct top_kernel *kernel)
 {
     switch (kernel->state) {
@@ -93,7 +94,9 @@ static const char *remark(const struct top_kernel *kernel)
     case TOP_FOREIGN:
         return "[of another user] ";
     default:
-        return "";
+        if (strcmp(kernel->kind, "run") == 0)
+            return "";
+        return strcmp(kernel->kind, "attached") == 0 ? "[attached] " : "[detached] ";
     }
 }
 
@@ -197,12 +200,13 @@ void top_add_json(const struct top *top, struct strbuf *out)
 
         strbuf_addf(
             out,
-            "%s{\"kernel\":%d,\"guest\":%d,\"uid\":%u,\"state\":\"%s\",\"stopped\":%s,"
+            "%s{\"kernel\":%d,\"guest\":%d,\"kind\":\"%s\",\"uid\":%u,\"state\":\"%s\",\"stopped\":%s,"
             "\"uptime_s\":%.1f,\"processes\":%u,\"tasks\":%u,\"memory_bytes\":%" PRIu64
             ",\"kernel_memory_bytes\":%" PRIu64 ",\"cpu_percent\":%.1f,\"kernel_cpu_percent\":%.1f",
-            i ? "," : "", kernel->pid, kernel->guest, kernel->uid, states[kernel->state],
-            kernel->stopped ? "true" : "false", kernel->uptime, kernel->processes, kernel->threads,
-            kernel->memory, kernel->own_memory, kernel->guest_cpu, kernel->own_cpu);
+            i ? "," : "", kernel->pid, kernel->guest, kernel->kind, kernel->uid,
+            states[kernel->state], kernel->stopped ? "true" : "false", kernel->uptime,
+            kernel->processes, kernel->threads, kernel->memory, kernel->own_memory,
+            kernel->guest_cpu, kernel->own_cpu);
         add_answer_json(kernel, out);
         strbuf_add_string(out, ",\"command\":\"");
         strbuf_add_json(out, strbuf_text(&kernel->command));

@@ -4,6 +4,7 @@
  */
 #include <curses.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <term.h>
@@ -233,13 +234,35 @@ static int check_terminal(struct base_error *error)
         return base_fail(error, ENOTTY, "set it, or print one look: cerebro top --once",
                          "TERM does not say what terminal this is");
     if (setupterm(NULL, STDOUT_FILENO, &found) == OK) {
+        bool moves = cursor_address && clear_screen;
+
         del_curterm(cur_term); /* newterm() makes its own */
-        return 0;
+        return moves ? 0
+                     : base_fail(error, ENOTTY, "print one look instead: cerebro top --once",
+                                 "a terminal '%s' cannot show a screen", term);
     }
     return base_fail(error, ENOTTY,
                      found == 0 ? "set TERM=xterm, install ncurses-term, or use --once"
                                 : "install ncurses-base, or use --once",
                      "there is no description of a terminal '%s' that could be used", term);
+}
+
+/* At SIGINT and SIGTERM ncurses puts the terminal right and ends the program; at no other one. */
+static void end_as_at_sigterm(int number)
+{
+    (void)number;
+    raise(SIGTERM);
+}
+
+static void leave_terminal_at_signals(void)
+{
+    static const int numbers[] = {SIGHUP, SIGQUIT, SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2};
+    const struct sigaction end = {.sa_handler = end_as_at_sigterm};
+    struct sigaction now;
+
+    for (size_t i = 0; i < array_length(numbers); i++)
+        if (sigaction(numbers[i], NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+            sigaction(numbers[i], &end, NULL);
 }
 
 static int run(struct screen *screen)
@@ -269,6 +292,7 @@ int top_show(struct top *top, struct base_error *error)
     terminal = newterm(NULL, stdout, stdin);
     if (terminal == NULL)
         return base_fail(error, ENOTTY, "use cerebro top --once", "cannot use this terminal");
+    leave_terminal_at_signals();
     cbreak();
     noecho();
     keypad(stdscr, TRUE);

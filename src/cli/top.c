@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "cli/cli.h"
+#include "cli/ps.h"
 
 #define DELAY_DEFAULT 2.0
 #define DELAY_ONCE    1.0
@@ -89,7 +90,8 @@ static int show(const struct top_options *options)
     top_free(&top);
     if (r == 0)
         return 0;
-    base_fail(&error, r, NULL, "cannot look at the processes of the host: %s", strerror(-r));
+    if (error.code == 0)
+        return ps_fail(r);
     cli_print_error(&error);
     return 1;
 }

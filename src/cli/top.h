@@ -45,6 +45,7 @@ struct top_answer {
 struct top_kernel {
     pid_t pid;
     pid_t guest;
+    const char *kind; /* of struct kernel_row */
     uid_t uid;
     uint64_t start_ticks; /* tells it from a later process of that number */
     bool stopped;

@@ -8,8 +8,10 @@ import re
 import subprocess
 from pathlib import Path
 
-from harness import (base_environment, cerebro, descendants, kill_tree, run_argv,
-                     supervisor_of, wait_until)
+import pytest
+
+from harness import (CEREBRO, SANITIZED, base_environment, cerebro, descendants, kill_tree, run_argv,
+                     run_host, supervisor_of, wait_until)
 
 
 def start_sleeper() -> subprocess.Popen[bytes]:
@@ -135,14 +137,23 @@ def test_ps_is_not_taken_in_by_names() -> None:
             process.communicate(timeout=10)
 
 
+@pytest.mark.parametrize("words", [["ps"], ["top", "--once"]])
+def test_processes_that_cannot_be_seen(words: list[str]) -> None:
+    wrapper = ["unshare", "-rm", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"]
+    if SANITIZED or run_host([*wrapper, "true"]).status != 0:
+        pytest.skip("no mount namespace here, or sanitizers, which need /proc")
+    got = run_host([*wrapper, CEREBRO, *words])
+    assert got.status == 1 and "is /proc mounted?" in got.err, str(got)
+
+
 def test_ps_keeps_the_terminal_safe() -> None:
-    process = subprocess.Popen(run_argv(["/bin/sh", "-c", "echo ready; sleep 1000; : \x1b[31mred\n"]),
+    process = subprocess.Popen(run_argv(["/bin/sh", "-c", "echo ready; sleep 1000; : \x1b[31mred\x9b\n"]),
                                stdout=subprocess.PIPE, start_new_session=True,
                                env=base_environment())
     try:
         assert process.stdout and process.stdout.readline() == b"ready\n"
         text = cerebro("ps").ok().out
-        assert "\x1b" not in text and "?[31mred" in text
+        assert "\x1b" not in text and "?[31mred??" in text
         commands = [item["command"] for item in json.loads(cerebro("ps", "--json").ok().out)]
         assert any("\x1b[31mred" in command for command in commands)
     finally:

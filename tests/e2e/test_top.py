@@ -153,7 +153,8 @@ def test_without_a_terminal() -> None:
     assert got.status == 1 and "needs a terminal" in got.err and "--once" in got.err
 
 
-@pytest.mark.parametrize("term,says", [("nonsense", "terminal 'nonsense'"), ("", "TERM does not say")])
+@pytest.mark.parametrize("term,says", [("nonsense", "terminal 'nonsense'"), ("", "TERM does not say"),
+                                       ("dumb", "a terminal 'dumb' cannot show a screen")])
 def test_a_terminal_that_nobody_knows(term: str, says: str) -> None:
     master, slave = pty.openpty()
     got = subprocess.run([CEREBRO, "top"], stdin=slave, stdout=slave, stderr=subprocess.PIPE,
@@ -253,7 +254,7 @@ def test_sizes(pane: Pane, kernels: Kernels) -> None:
     pane.wait(lambda lines: any(line.startswith("ready>") for line in lines))
 
 
-@pytest.mark.parametrize("way", ["q", "C-c", "TERM"])
+@pytest.mark.parametrize("way", ["q", "C-c", "C-\\", "TERM"])
 def test_the_terminal_is_sane_afterwards(pane: Pane, kernels: Kernels, way: str, work: Path) -> None:
     one = kernels.start("sleep 100")
     pane.keys(f"stty -a >{work}/before", "Enter")
