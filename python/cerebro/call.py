@@ -9,7 +9,7 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Optional, Tuple, Union
 
-from .errors import Error
+from .errors import Error, guest_errno
 from .library import Library, syscall_name
 
 if TYPE_CHECKING:
@@ -149,8 +149,8 @@ class Call:
         return buffer.raw if buffer else b""
 
     def write(self, address: int, data: Union[bytes, bytearray, memoryview]) -> None:
-        """Copies bytes to the guest. Raises as read()."""
-        data = bytes(data)
+        """Copies bytes to the guest. Raises as read(), and TypeError for what has no bytes."""
+        data = memoryview(data).tobytes()  # bytes() would make of a number so many zeros
         _check_range(address, len(data))
         with self._lock:
             r = self._library.pk_call_write(self._live(), address, data, len(data))
@@ -211,7 +211,7 @@ class Call:
         if not self._deferral:
             raise Error(errno.EINVAL, "the call is not deferred", "return the result instead")
         if isinstance(result, OSError):
-            return self._return(-(result.errno or errno.EIO))
+            return self._return(-guest_errno(result))
         code = result_code(self, result)
         if code == self._deferral:
             raise ValueError("a deferred call is answered with something else")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 
@@ -20,3 +21,10 @@ class Error(OSError):
 
     def __str__(self) -> str:
         return f"{self.sentence} ({self.hint})" if self.hint else self.sentence
+
+
+def guest_errno(error: OSError) -> int:
+    """The errno that a guest is told. What is none is EIO: socket.gaierror has numbers of its own,
+    and OSError takes whatever it is given."""
+    number = error.errno
+    return number if isinstance(number, int) and 0 < number <= 4095 else errno.EIO

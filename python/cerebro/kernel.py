@@ -14,6 +14,7 @@ import errno
 import itertools
 import logging
 import os
+import signal
 import threading
 import warnings
 import weakref
@@ -23,7 +24,7 @@ from typing import (Any, Callable, Dict, Iterator, Optional, Sequence, Set, Type
 
 from . import library as lib
 from .call import Call, Result, result_code
-from .errors import Error
+from .errors import Error, guest_errno
 from .memory import Memory
 from .values import Event, EventType, ExitStatus, KernelType, Statistics
 
@@ -42,6 +43,7 @@ _NUMBER_BITS = 10  # of a system call, in the number that a callback carries
 _NUMBER_MASK = (1 << _NUMBER_BITS) - 1
 
 _tokens = itertools.count(1)
+_event_threads: Set[int] = set()  # those that tell of an event
 _kernels: "weakref.WeakValueDictionary[int, Kernel]" = weakref.WeakValueDictionary()
 
 
@@ -51,9 +53,21 @@ def _on_call(pointer: int, carried: int) -> int:
 
 
 def _on_event(record: Any, carried: int) -> None:
+    me = threading.get_ident()
+    outermost = me not in _event_threads
+    _event_threads.add(me)
     kernel = _kernels.get(carried >> _NUMBER_BITS)
-    if kernel is not None:
-        kernel._receive(record.contents)
+    try:
+        if kernel is not None:
+            kernel._receive(record.contents)
+    finally:
+        kernel = None  # nobody else may know it any more; that is still in the callback
+        if outermost:
+            _event_threads.discard(me)
+
+
+def _is_in_callback(library: lib.Library) -> bool:
+    return threading.get_ident() in _event_threads or library.pk_get_current() is not None
 
 
 # Never freed: a handler that hangs may return at any time.
@@ -100,7 +114,7 @@ class Kernel:
         self._users = 0  # threads that are in the library with our pointer
         self._closed = False
         self._foreign = False  # made by the parent process, before a fork
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()  # the event STARTED comes while it is held
         self._ended = threading.Event()
         self._ended.set()
         self._library = lib.load()
@@ -109,7 +123,7 @@ class Kernel:
         _kernels[self._token] = self
 
     def _create(self) -> None:
-        pointer = self._library.pk_create(int(self.type), self.name.encode())
+        pointer = self._library.pk_create(int(self.type), lib.encode(self.name))
         if pointer is None:
             number = errno.ENOSYS if self.type == KernelType.WINDOWS else errno.EINVAL
             raise self._library.last_error(number)
@@ -137,7 +151,15 @@ class Kernel:
             if self.running:
                 warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self)
         finally:
+            self._end_forgotten()
+
+    def _end_forgotten(self) -> None:
+        """A callback was perhaps the last one to know the kernel, and would wait for itself."""
+        if not _is_in_callback(self._library):
             self.close()
+            return
+        self._closed = True
+        _thread.start_new_thread(self._library.pk_destroy, (self._pointer,))
 
     # ---- the way into the library ----
 
@@ -196,12 +218,12 @@ class Kernel:
     def option(self, option: str, value: Optional[str] = None) -> None:
         """Any option of `cerebro run`, as there: option("--net", "host"). What a value is worth is
         found out by spawn()."""
-        self._do("pk_set_option", option.encode(), None if value is None else os.fsencode(value))
+        self._do("pk_set_option", lib.encode(option), None if value is None else lib.encode(value))
 
     def bind(self, source: Path, target: Optional[Path] = None, read_only: bool = False) -> None:
         """Shows a host file or directory at `target` (the same path by default); writes reach the
         host unless `read_only`. Raises Error: ENOENT for no such file, EINVAL for a colon in it."""
-        self._do("pk_bind", os.fsencode(source), None if target is None else os.fsencode(target),
+        self._do("pk_bind", lib.encode(source), None if target is None else lib.encode(target),
                  read_only)
 
     def limit(self, **limits: Union[int, str]) -> None:
@@ -211,26 +233,26 @@ class Kernel:
         for name, value in limits.items():
             if isinstance(value, str):
                 self.option("--limit", f"{name}={value}")
-            elif 0 <= value < 2**64:
-                self._do("pk_limit", name.encode(), value)
+            elif isinstance(value, int) and 0 <= value < 2**64:
+                self._do("pk_limit", lib.encode(name), value)
             else:
                 raise ValueError(f"no limit: {name}={value}")
 
     def profile(self, name: str) -> None:
         """Takes the rules of a profile, as `cerebro run --profile`."""
-        self._do("pk_set_profile", os.fsencode(name))
+        self._do("pk_set_profile", lib.encode(name))
 
     def hide(self, path: Path) -> None:
         """Makes a path invisible, as `cerebro run --hide`."""
-        self._do("pk_hide", os.fsencode(path))
+        self._do("pk_hide", lib.encode(path))
 
     def net_allow(self, rule: str) -> None:
         """Allows the network beyond a rule "HOST[:PORT]", as `cerebro run --allow-net`."""
-        self._do("pk_net_allow", rule.encode())
+        self._do("pk_net_allow", lib.encode(rule))
 
     def net_deny(self, rule: str) -> None:
         """Takes a part of the network away, as `cerebro run --deny-net`."""
-        self._do("pk_net_deny", rule.encode())
+        self._do("pk_net_deny", lib.encode(rule))
 
     def deny(self, syscall: Syscall, number: int = errno.EPERM) -> None:
         """Lets every call of this number or name fail with an errno. Raises Error (EINVAL) for a
@@ -255,8 +277,8 @@ class Kernel:
 
         The function is given a Call and returns an int (the call's result, or a negative errno),
         or what one of the call's methods forward(), native(), return_fd() and defer() returned.
-        An OSError that it raises is the call's failure with that errno; anything else that it
-        raises or returns is a failure with EIO, of which an EXCEPTION event and the logger
+        An OSError that it raises is the call's failure with that errno (EIO where it has none, as
+        socket.gaierror); anything else that it raises or returns is a failure with EIO, of which an EXCEPTION event and the logger
         "cerebro" tell.
 
         Raises as deny().
@@ -299,7 +321,7 @@ class Kernel:
         try:
             return result_code(call, self._handlers[nr](call))
         except OSError as error:
-            code = -(error.errno or errno.EIO)
+            code = -guest_errno(error)
         except BaseException as error:
             self._report(error, nr)
             code = -errno.EIO
@@ -391,9 +413,7 @@ class Kernel:
         an option or a limit turns out to be wrong with; ValueError for a null byte."""
         if isinstance(argv, (str, bytes)):
             raise TypeError("spawn() takes a list: the program and its arguments")
-        words = [os.fsencode(word) for word in argv]
-        if any(b"\0" in word for word in words):
-            raise ValueError("a program's arguments have no null bytes")
+        words = [lib.encode(word) for word in argv]
         vector = (ctypes.c_char_p * (len(words) + 1))(*words, None)
         with self._start():
             self.pid = self._do("pk_spawn", vector)
@@ -422,8 +442,12 @@ class Kernel:
         self._ended.set()
 
     def signal(self, number: int) -> None:
-        """Sends a signal to the guest's first process. Raises Error (ESRCH) when there is none."""
-        self._do("pk_signal", int(number))
+        """Sends a signal to the guest's first process. Raises Error: ESRCH when there is none,
+        EINVAL for no signal."""
+        number = int(number)
+        if not 0 <= number < signal.NSIG:
+            raise Error(errno.EINVAL, f"there is no signal {number}")
+        self._do("pk_signal", number)
 
     def wait(self, timeout: Optional[float] = None) -> ExitStatus:
         """Waits for the end of the guest, at most `timeout` seconds; signals (control-C)
@@ -468,6 +492,8 @@ class Kernel:
         Raises Error (ENOMEM)."""
         if size < 0:
             raise ValueError(f"no size: {size}")
+        if size >= 2**63:  # the library would be told the rest of it
+            raise Error(errno.ENOMEM, f"cannot allocate {size} bytes")
         with self._use() as pointer:
             address = self._library.pk_malloc(pointer, size)
             if address is None:

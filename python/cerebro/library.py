@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple, Union
 
 from .errors import Error
 
@@ -180,11 +180,19 @@ def load() -> Library:
         return _loaded
 
 
+def encode(text: "Union[str, bytes, os.PathLike[str]]") -> bytes:
+    """Text as the library takes it. Raises ValueError for a null byte, at which it would end."""
+    encoded = os.fsencode(text)
+    if b"\0" in encoded:
+        raise ValueError(f"a null byte in {text!r}")
+    return encoded
+
+
 def syscall_number(name: str) -> int:
     """The number of a system call of x86-64, by its name. Raises Error (EINVAL) when there is no
     such call."""
     library = load()
-    return library.check(library.pk_syscall_number(name.encode()))
+    return library.check(library.pk_syscall_number(encode(name)))
 
 
 def syscall_name(number: int) -> str:

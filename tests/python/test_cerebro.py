@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import gc
+import json
 import os
 import re
 import signal
@@ -199,6 +200,8 @@ def test_memory_of_the_guest(kernel: cerebro.Kernel) -> None:
         for arguments in ((-1, 1), (2**64, 1), (0, -1)):
             with pytest.raises(ValueError):
                 call.read(*arguments)
+        with pytest.raises(TypeError):
+            call.write(call.args[0], 7)  # type: ignore[arg-type]
         return 0
 
     assert kernel.run(guest("import os,sys; sys.exit(os.uname().sysname == 'Python')")) == 1
@@ -208,6 +211,22 @@ def test_memory_of_the_guest(kernel: cerebro.Kernel) -> None:
 def test_error_of_a_copy_is_the_guests(kernel: cerebro.Kernel) -> None:
     kernel.set_handler("getppid", lambda call: len(call.read(16, 4)))
     assert kernel.run(ASK_PARENT) == errno.EFAULT
+
+
+@pytest.mark.parametrize("error", [socket.gaierror(socket.EAI_NONAME, "x"), OSError("x"),
+                                   OSError("x", "y"), OSError(0, "x"), OSError(5000, "x")])
+@pytest.mark.parametrize("deferred", [False, True])
+def test_error_without_errno(kernel: cerebro.Kernel, error: OSError, deferred: bool) -> None:
+    """A number that is no errno must not look like success to the guest."""
+    @kernel.handler("getppid")
+    def fail(call: cerebro.Call) -> cerebro.Result:
+        if not deferred:
+            raise error
+        answer = call.defer()
+        call.finish(error)
+        return answer
+
+    assert kernel.run(ASK_PARENT) == errno.EIO
 
 
 def test_native_deny_and_descriptors(kernel: cerebro.Kernel, tmp_path: Path) -> None:
@@ -416,6 +435,16 @@ def test_bad_input(kernel: cerebro.Kernel) -> None:
                        (ValueError, lambda: kernel.spawn(["a\0b"]))):
         with pytest.raises(wrong):
             use()
+    for use in (lambda: kernel.option("--env", "A=\0"), lambda: kernel.hide("/a\0"),
+                lambda: kernel.bind("/\0"), lambda: kernel.net_allow("\0"),
+                lambda: kernel.profile("\0"), lambda: cerebro.syscall_number("open\0"),
+                lambda: cerebro.Kernel("\0"), lambda: kernel.limit(memory=1.5),
+                lambda: kernel.allocate(-1)):
+        with pytest.raises(ValueError):
+            use()
+    for number in (-1, 65, 2**32 + signal.SIGTERM):
+        assert number_of(kernel.signal, number) == errno.EINVAL
+    assert number_of(kernel.allocate, 2**64 + 10) == errno.ENOMEM
     kernel.limit(bananas=3)
     assert number_of(kernel.run, ["/bin/true"]) > 0
     assert not kernel.running
@@ -470,6 +499,34 @@ def test_forgotten_kernel_is_ended_with_a_warning() -> None:
     assert is_gone(pid)
 
 
+@pytest.mark.parametrize("callback", ["handler", "event"])
+def test_kernel_whose_callback_knows_it_last(callback: str) -> None:
+    """It cannot wait there for its own end, but its guest ends."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def wait(_: object) -> int:
+        entered.set()
+        go_on.wait(20)
+        return 0
+    kernel = cerebro.Kernel("forgotten")
+    kernel.option("--quiet")
+    if callback == "handler":
+        kernel.set_handler("getppid", wait)
+    else:
+        kernel.on_event(lambda event: event.type == cerebro.EventType.DENIAL and wait(event))
+    pid = kernel.spawn(guest("import os, socket, time; os.getppid()\n"
+                             "try: socket.socket().connect(('127.0.0.1', 9))\n"
+                             "except OSError: pass\ntime.sleep(1000)"))
+    assert entered.wait(20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        del kernel
+        gc.collect()
+        assert not is_gone(pid)
+        go_on.set()
+        wait_for(lambda: is_gone(pid))
+
+
 def test_fork_leaves_kernels_to_the_parent(kernel: cerebro.Kernel) -> None:
     pid = kernel.spawn(LONG)
     child = os.fork()
@@ -510,6 +567,34 @@ def test_attach_and_detach(kernel: cerebro.Kernel) -> None:
         process.stdin.close()
     assert process.returncode == 0
     assert number_of(kernel.attach, 0) == errno.ESRCH
+
+
+def test_what_is_done_to_an_attached_process_is_recorded(
+        kernel: cerebro.Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("CEREBRO_AUDIT", "file")
+    kernel.deny("getppid", errno.EDOM)
+    code = "import ctypes as c,sys; l=c.CDLL(None); sys.stdin.readline(); l.syscall(110); " \
+           "print(flush=True); sys.stdin.readline()"
+    with subprocess.Popen(guest(code), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                          bufsize=1) as process:
+        assert process.stdin and process.stdout
+        kernel.attach(process.pid)
+        process.stdin.write("\n")
+        process.stdout.readline()
+        kernel.signal(signal.SIGCONT)
+        kernel.detach()
+        process.stdin.close()
+    shown = subprocess.run([os.environ["CEREBRO"], "log", "--json"], capture_output=True, text=True,
+                           check=True, timeout=20).stdout
+    me = os.getpid()
+    records = [json.loads(line) for line in shown.splitlines()]
+    assert [(one["event"], one["what"], one["answer"], one["by"]) for one in records] == [
+        ("attach", "", "ok", me), ("policy", "pass getppid", "ok", me),
+        ("denied", "system call getppid", "EDOM", 0),
+        ("control", f"signal {signal.SIGCONT:d} to {process.pid}", "ok", me),
+        ("detach", "", "ok", me)]
+    assert all(one["pid"] == process.pid for one in records)
 
 
 def test_memory(kernel: cerebro.Kernel) -> None:
@@ -563,6 +648,21 @@ kernel.wait()
 """, *ASK_PARENT)
     assert done.returncode == -signal.SIGSEGV and "in crash" in done.stderr
     wait_for(lambda: is_gone(int(done.stdout)))
+
+
+def test_event_handler_that_starts_another_guest() -> None:
+    done = program("""
+kernel = cerebro.Kernel()
+@kernel.on_event
+def again(event):
+    try:
+        kernel.spawn(["/bin/true"])
+    except cerebro.Error as error:
+        print(event.type.name, error.errno)
+print(kernel.run(["/bin/true"]))
+""")
+    busy = errno.EBUSY
+    assert done.stdout == f"STARTED {busy}\nENDED {busy}\nExitStatus(0)\n", done.stderr
 
 
 def test_control_c_interrupts_waiting() -> None:
