@@ -48,8 +48,11 @@ void api_denial(process_kernel_t *kernel, const struct channel_message *message)
 
     memcpy(text, message->text, sizeof(message->text));
     text[sizeof(text) - 1] = '\0';
+    /* A guest may have put newlines into a name, and must not write the other lines. */
     for (size_t i = 0; i < sizeof(text) - 1 && lines < 2; i++)
-        if (text[i] == '\0') {
+        if (text[i] == '\n') {
+            text[i] = '?';
+        } else if (text[i] == '\0') {
             text[i] = '\n';
             lines++;
         }

@@ -73,6 +73,17 @@ static void add_denial_json(struct report *report, const struct pk_denial *denia
                 denial->pid, denial->let_through ? ",\"let_through\":true" : "");
 }
 
+/* On one line, whatever the guest calls what it is about. */
+static void print_denial(const struct pk_denial *denial)
+{
+    cleanup_strbuf struct strbuf what = {0};
+
+    cli_add_printable(&what, denial->what);
+    fprintf(stderr, "cerebro: %s: %s (%s); to allow: %s\n",
+            denial->let_through ? "would be denied" : "denied", strbuf_text(&what), denial->rule,
+            denial->allow);
+}
+
 static void on_denial(void *user, const struct pk_denial *denial)
 {
     struct report *report = user;
@@ -84,9 +95,7 @@ static void on_denial(void *user, const struct pk_denial *denial)
         return;
     }
     if (!report->options->quiet)
-        fprintf(stderr, "cerebro: %s: %s (%s); to allow: %s\n",
-                denial->let_through ? "would be denied" : "denied", denial->what, denial->rule,
-                denial->allow);
+        print_denial(denial);
 }
 
 /* ---- what was written ---- */

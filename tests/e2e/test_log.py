@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -154,6 +155,25 @@ def test_the_terminal_is_safe(state: dict[str, str], work: Path, member: str) ->
     log.write_text(json.dumps(record, ensure_ascii=False) + "\n")
     got = cerebro("log", "--file", log, env=state).ok()
     assert "?[2J ?2J ? ? \xe4" in got.out and got.err == ""
+
+
+def test_a_guest_cannot_write_lines_of_ours(work: Path) -> None:
+    """By the name of what it is denied: a socket of the host, to which it has no right."""
+    name = "\x1b[2J\ncerebro: denied: \x9b"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(work / name))
+        server.listen()
+        got = run("/usr/bin/python3", "-c", "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])",
+                  f"/mnt/{name}", options=["--bind", f"{work}:/mnt:ro"])
+    assert got.denials() == ["cerebro: denied: connect to /mnt/?[2J?cerebro: denied: ? (sockets of the host are out "
+                             "of reach); to allow: show it writable with --bind"], str(got)
+
+
+def test_limits_are_recorded(state: dict[str, str]) -> None:
+    code = "l = []\ntry:\n  while True: l.append(open('/etc/passwd'))\nexcept OSError: print(len(l))"
+    run("/usr/bin/python3", "-c", code, options=["--quiet", "--limit", "files=140"], env=state).ok()
+    one, = records(state, "--event", "limit")
+    assert one["what"].startswith("files 140: descriptors refused: ") and one["rule"] == "limit reached"
 
 
 def test_fifo_has_an_end(work: Path) -> None:

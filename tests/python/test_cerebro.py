@@ -403,6 +403,21 @@ def test_options_limits_and_denials(kernel: cerebro.Kernel, tmp_path: Path,
     assert events[1].rule and events[2].status == 1
 
 
+def test_a_guest_cannot_write_the_rule_of_a_denial(kernel: cerebro.Kernel, tmp_path: Path) -> None:
+    """The parts of an event are lines, and names may have newlines."""
+    events: list[cerebro.Event] = []
+    kernel.on_event(events.append)
+    kernel.option("--bind", f"{tmp_path}:/mnt:ro")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{tmp_path}/a\nb\nc")
+        server.listen()
+        kernel.run(guest("import socket\ntry: socket.socket(socket.AF_UNIX).connect('/mnt/a\\nb\\nc')\n"
+                         "except OSError: pass"))
+    denial, = (event for event in events if event.type == cerebro.EventType.DENIAL)
+    assert denial.what == "connect to /mnt/a?b?c" and denial.rule == "sockets of the host are out of reach"
+    assert "--bind" in denial.advice
+
+
 def test_event_handler_that_fails_or_waits(kernel: cerebro.Kernel,
                                            caplog: pytest.LogCaptureFixture) -> None:
     numbers: list[int] = []
