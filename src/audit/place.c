@@ -8,6 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "audit/rotation.h"
+#include "base/cleanup.h"
+
 int audit_place(char path[PATH_MAX])
 {
     const char *state = getenv("XDG_STATE_HOME");
@@ -48,4 +51,37 @@ int audit_place_open(bool make)
         fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     }
     return fd < 0 ? -errno : fd;
+}
+
+/* What is there of a path that is to be made. */
+static int check_above(char *path)
+{
+    int r;
+
+    while ((r = faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0) == -ENOENT) {
+        char *slash = strrchr(path, '/');
+
+        slash[slash == path] = '\0';
+    }
+    return r;
+}
+
+int audit_place_check(void)
+{
+    char path[PATH_MAX];
+    cleanup_close int directory = audit_place_open(false);
+    cleanup_close int fd = -1;
+    struct stat stat;
+
+    if (directory == -ENOENT)
+        return audit_place(path) < 0 ? -ENOENT : check_above(path);
+    if (directory < 0)
+        return directory;
+    fd = openat(directory, AUDIT_FILE_NAME,
+                O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return faccessat(directory, ".", W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
+    if (fd < 0 || fstat(fd, &stat) < 0)
+        return -errno;
+    return rotation_accepts(&stat) ? 0 : -EPERM;
 }

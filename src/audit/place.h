@@ -18,3 +18,11 @@ int audit_place(char path[PATH_MAX]);
  * symbolic link. Returns a descriptor that the caller owns, or a negative errno.
  */
 int audit_place_open(bool make);
+
+/*
+ * Whether records can be kept there, as far as one can say without a trace. Returns 0, or what a
+ * writer is told: -ELOOP for a symbolic link, -EPERM for a file that is not the user's alone,
+ * -EROFS
+ * ...
+ */
+int audit_place_check(void);

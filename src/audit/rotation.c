@@ -2,11 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -23,6 +21,11 @@ char *rotation_name(const char *name, unsigned index, char text[NAME_MAX + 16])
     return text;
 }
 
+bool rotation_accepts(const struct stat *stat)
+{
+    return S_ISREG(stat->st_mode) && stat->st_nlink <= 1 && stat->st_uid == geteuid();
+}
+
 /* Non-blocking, so that a FIFO in its place is an error and no wait. */
 static int open_file(struct rotation *rotation)
 {
@@ -33,8 +36,7 @@ static int open_file(struct rotation *rotation)
 
     if (fd < 0 || fstat(fd, &stat) < 0)
         return -errno;
-    /* 0 names: another one has rotated and removed it in this moment. */
-    if (!S_ISREG(stat.st_mode) || stat.st_nlink > 1 || stat.st_uid != geteuid())
+    if (!rotation_accepts(&stat))
         return -EPERM;
     base_close(rotation->fd);
     rotation->fd = take_fd(&fd);

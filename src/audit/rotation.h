@@ -13,7 +13,9 @@
 #pragma once
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #define ROTATION_FILES_MAX 32
@@ -36,6 +38,12 @@ struct rotation {
  */
 int rotation_open(struct rotation *rotation, int directory, const char *name, uint64_t size_max,
                   unsigned files);
+
+/*
+ * Whether a file is one to write to: regular, with one name at most, of the calling user. None: who
+ * else writes has rotated and removed it in this moment.
+ */
+bool rotation_accepts(const struct stat *stat);
 
 /*
  * Appends lines. Does not block but for the disk. Returns how many bytes were written, fewer only

@@ -379,11 +379,33 @@ static int read_journal(const struct log_options *options)
     return r < 0 ? fail("in the journal", r, JOURNAL_HOW) : 0;
 }
 
+/* Runs do not say so: nobody has asked them for a log. */
+static void warn_of_place(const char *path)
+{
+    int r = audit_place_check();
+
+    if (r < 0)
+        fprintf(stderr, "cerebro log: nothing more is recorded: %s: %s\n", path,
+                r == -ELOOP   ? "it is a symbolic link"
+                : r == -EPERM ? "it is not a file of yours alone"
+                              : strerror(-r));
+}
+
+static int read_own(const struct log_options *options)
+{
+    char directory[PATH_MAX];
+    char path[PATH_MAX + sizeof("/" AUDIT_FILE_NAME)];
+
+    if (audit_place(directory) < 0)
+        return fail("of this user", -ENOENT, "set HOME or XDG_STATE_HOME, or name it with --file");
+    snprintf(path, sizeof(path), "%s/" AUDIT_FILE_NAME, directory);
+    warn_of_place(path);
+    return read_path(options, path, true);
+}
+
 static int read_log(const struct log_options *options)
 {
     const char *wish = getenv("CEREBRO_AUDIT");
-    char directory[PATH_MAX];
-    char path[PATH_MAX + sizeof("/" AUDIT_FILE_NAME)];
 
     if (options->file)
         return read_path(options, options->file, false);
@@ -393,10 +415,7 @@ static int read_log(const struct log_options *options)
         return read_journal(options);
     if (strcmp(wish, "file") != 0 && strcmp(wish, "none") != 0 && strncmp(wish, "fd:", 3) != 0)
         return read_path(options, wish, true);
-    if (audit_place(directory) < 0)
-        return fail("of this user", -ENOENT, "set HOME or XDG_STATE_HOME, or name it with --file");
-    snprintf(path, sizeof(path), "%s/" AUDIT_FILE_NAME, directory);
-    return read_path(options, path, true);
+    return read_own(options);
 }
 
 /* ---- options ---- */

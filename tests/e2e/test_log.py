@@ -255,6 +255,29 @@ def test_full_disk_and_no_place(state: dict[str, str], work: Path) -> None:
         assert got.err == ""
 
 
+def test_a_place_where_nothing_is_recorded_is_told_of(state: dict[str, str], work: Path) -> None:
+    """Runs are silent about it, and the log must not look as if there was nothing to record."""
+    log = work / "cerebro/audit.jsonl"
+    deny(state)
+    assert cerebro("log", env=state).ok().err == ""
+    os.link(log, work / "second")
+    deny(state)
+    got = cerebro("log", "--json", env=state).ok()
+    assert len(got.out.splitlines()) == 1
+    assert got.err == f"cerebro log: nothing more is recorded: {log}: it is not a file of yours alone\n"
+    log.unlink()
+    log.symlink_to(work / "second")
+    assert f"{log}: it is a symbolic link\n" in cerebro("log", env=state).ok().err
+    shutil.rmtree(log.parent)
+    (work / "cerebro").write_text("")
+    assert "Not a directory" in cerebro("log", env=state).err
+    if os.getuid():
+        work.joinpath("cerebro").unlink()
+        work.chmod(0o500)
+        assert "Permission denied" in cerebro("log", env=state).ok().err
+        work.chmod(0o700)
+
+
 def test_the_guest_cannot_change_it(state: dict[str, str], work: Path) -> None:
     """Neither the file as it is, nor those that others make of it, nor the directory."""
     deny(state)
