@@ -61,6 +61,6 @@ void format_record(const struct pk_audit_record *record, struct strbuf *out)
 void format_gap(const struct timespec *time, uint64_t records, struct strbuf *out)
 {
     add_time(out, time);
-    strbuf_addf(out, ",\"event\":\"lost\",\"records\":%" PRIu64 ",\"kernel\":%d}", records,
-                getpid());
+    strbuf_addf(out, ",\"event\":\"lost\",\"records\":%" PRIu64 ",\"kernel\":%d,\"uid\":%u}",
+                records, getpid(), getuid());
 }

@@ -27,6 +27,7 @@
 #define FOLLOW_MS   200
 #define NO_JOURNAL  127
 #define JOURNAL_HOW "journalctl -t " JOURNAL_IDENTIFIER " -o cat"
+#define NOBODY      (-1)
 
 static const char help[] =
     "usage: cerebro log [OPTIONS]\n"
@@ -68,6 +69,7 @@ struct log_view {
     char **kept; /* a ring of the last lines, with --lines */
     uint64_t shown;
     uint64_t malformed;
+    uint64_t forged;
     bool has_header;
     bool is_file; /* more may come behind its end */
 };
@@ -194,15 +196,18 @@ static struct json_object *parse(const char *text, size_t length)
     return record;
 }
 
-/* Returns false for what is no record. */
-static bool take_record(struct log_view *view, const char *text, size_t length)
+/* `writer` is the user who is known to have written it, or NOBODY. Returns false for no record. */
+static bool take_record(struct log_view *view, const char *text, size_t length, int64_t writer)
 {
     struct json_object *record = parse(text, length);
     cleanup_strbuf struct strbuf row = {0};
 
     if (record == NULL)
         return false;
-    if (is_wanted(view->options, record)) {
+    if (writer != NOBODY &&
+        (!json_object_object_get_ex(record, "uid", NULL) || number_of(record, "uid") != writer))
+        view->forged++;
+    else if (is_wanted(view->options, record)) {
         if (view->options->json)
             strbuf_add(&row, text, length);
         else
@@ -230,13 +235,25 @@ static void take_line(struct log_view *view, const struct strbuf *line)
     const char *at;
     const char *next;
 
-    if (take_record(view, strbuf_text(line), line->length))
+    if (take_record(view, strbuf_text(line), line->length, NOBODY))
         return;
     view->malformed++;
     for (at = find_begin(strbuf_text(line), end); at; at = next) {
         next = find_begin(at + 1, end);
-        take_record(view, at, (size_t)((next ? next : end) - at));
+        take_record(view, at, (size_t)((next ? next : end) - at), NOBODY);
     }
+}
+
+/* Everybody can write into the journal, which notes who it was. */
+static void take_entry(struct log_view *view, const struct strbuf *line)
+{
+    struct json_object *entry = json_tokener_parse(strbuf_text(line));
+    const char *message = text_of(entry, "MESSAGE");
+    const char *uid = text_of(entry, "_UID");
+
+    if (uid[0] == '\0' || !take_record(view, message, strlen(message), strtoll(uid, NULL, 10)))
+        view->malformed++;
+    json_object_put(entry);
 }
 
 /* The ring has done its work when the end is reached: what comes then is shown at once. */
@@ -271,7 +288,10 @@ static int read_all(struct log_view *view, struct audit_reader *reader)
 
     while ((r = audit_reader_next(reader, &line)) >= 0) {
         if (r > 0) {
-            take_line(view, &line);
+            if (view->is_file)
+                take_line(view, &line);
+            else
+                take_entry(view, &line);
             if (view->options->follow && view->kept == NULL)
                 fflush(stdout);
             continue;
@@ -301,6 +321,10 @@ static int view_with(const struct log_options *options, struct audit_reader *rea
     if (view.malformed)
         fprintf(stderr, "cerebro log: passed over %" PRIu64 " lines that are no records\n",
                 view.malformed);
+    if (view.forged)
+        fprintf(stderr,
+                "cerebro log: left out %" PRIu64 " records that are not by the user they name\n",
+                view.forged);
     return r;
 }
 
@@ -335,9 +359,11 @@ static int read_path(const struct log_options *options, const char *path, bool m
 static void exec_journalctl(const struct log_options *options, int out)
 {
     char lines[16];
-    const char *argv[12] = {"journalctl", "-t", JOURNAL_IDENTIFIER, "-o", "cat",
-                            "--no-pager", "-q"};
-    size_t count = 7;
+    /* -a: what is longer than 4096 bytes, too. */
+    const char *argv[16] = {
+        "journalctl", "-t", JOURNAL_IDENTIFIER, "-a", "-o", "json", "--output-fields=MESSAGE,_UID",
+        "--no-pager", "-q"};
+    size_t count = 9;
 
     snprintf(lines, sizeof(lines), "%u", options->lines);
     if (options->follow)

@@ -359,14 +359,21 @@ def test_reading_the_journal(work: Path) -> None:
     """journalctl is asked, with what it needs, and its lines are shown as those of a file."""
     fake = work / "bin"
     fake.mkdir()
-    (fake / "journalctl").write_text(
-        "#!/bin/sh\necho \"$@\" >&2\n"
-        "echo '{\"time\":\"2026-01-01T00:00:00.000Z\",\"event\":\"denied\",\"what\":\"that\"}'\n")
+    entries = [{"_UID": uid, "MESSAGE": json.dumps({"time": "2026-01-01T00:00:00.000Z", "event": "denied",
+                                                    "what": what, **more})}
+               for uid, what, more in (("1000", "that", {"uid": 1000}), ("1000", "forged", {"uid": 0}),
+                                       ("1000", "unsigned", {}), ("0", "this", {"uid": 0}))]
+    entries += [{"_UID": "1", "MESSAGE": [1, 255]}, {"MESSAGE": "{}"}, {"_UID": "0", "MESSAGE": "text"}]
+    (work / "entries").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    (fake / "journalctl").write_text(f"#!/bin/sh\necho \"$@\" >&2\ncat {work}/entries\n")
     (fake / "journalctl").chmod(0o755)
     env = base_environment(CEREBRO_AUDIT="journal", PATH=f"{fake}:/usr/bin:/bin")
+    words = "-t cerebro -a -o json --output-fields=MESSAGE,_UID --no-pager -q"
     got = cerebro("log", env=env).ok()
-    assert got.err == "-t cerebro -o cat --no-pager -q\n" and " that" in got.out
+    assert got.err.splitlines() == [words, "cerebro log: passed over 3 lines that are no records", "cerebro log: "
+                                    "left out 2 records that are not by the user they name"]
+    assert [row.split()[-1] for row in got.out.splitlines()[1:]] == ["that", "this"]
     got = cerebro("log", "-f", "-n", "3", env=env).ok()
-    assert got.err == "-t cerebro -o cat --no-pager -q -f -n 3\n"
+    assert got.err.splitlines()[0] == f"{words} -f -n 3"
     got = cerebro("log", env=dict(env, PATH="/nowhere"))
     assert got.status == 1 and "journalctl -t cerebro" in got.err
