@@ -77,10 +77,12 @@ int audit_place_check(void)
         return audit_place(path) < 0 ? -ENOENT : check_above(path);
     if (directory < 0)
         return directory;
+    if (faccessat(directory, ".", W_OK | X_OK, AT_EACCESS) < 0)
+        return -errno;
     fd = openat(directory, AUDIT_FILE_NAME,
                 O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
-        return faccessat(directory, ".", W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
+        return 0;
     if (fd < 0 || fstat(fd, &stat) < 0)
         return -errno;
     return rotation_accepts(&stat) ? 0 : -EPERM;

@@ -67,11 +67,16 @@ static void shift(const struct rotation *rotation)
                  rotation->directory, rotation_name(rotation->name, i, to));
 }
 
-static void rotate(const struct rotation *rotation)
+/*
+ * Who can read the directory can hold the lock for ever: a guest, say. At twice the size two
+ * writers may rotate in the same moment, which costs a file at most.
+ */
+static void rotate(const struct rotation *rotation, uint64_t size)
 {
     cleanup_close int lock = openat(rotation->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool has_lock = lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0;
 
-    if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0)
+    if (!has_lock && size / 2 < rotation->size_max)
         return;
     if (is_current(rotation))
         shift(rotation);
@@ -96,7 +101,7 @@ ssize_t rotation_write(struct rotation *rotation, const void *lines, size_t leng
         if (stat.st_nlink == 0)
             continue;
         if ((uint64_t)stat.st_size >= rotation->size_max)
-            rotate(rotation);
+            rotate(rotation, (uint64_t)stat.st_size);
         return n;
     }
     return -EAGAIN;
@@ -110,7 +115,7 @@ int rotation_open(struct rotation *rotation, int directory, const char *name, ui
     *rotation =
         (struct rotation){.directory = directory, .fd = -1, .size_max = size_max, .files = files};
     snprintf(rotation->name, sizeof(rotation->name), "%s", name);
-    r = open_file(rotation);
+    r = faccessat(directory, ".", W_OK | X_OK, AT_EACCESS) < 0 ? -errno : open_file(rotation);
     if (r < 0)
         rotation_close(rotation);
     return r;

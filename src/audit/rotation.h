@@ -6,7 +6,8 @@
  * of Linux do not mix (NFS does); a writer looks before each line whether NAME is still the file
  * that it has open, and after it whether that file has been removed meanwhile. Who rotates holds
  * flock(2) on the directory, and looks again when he has it. Nobody waits for the lock: who does
- * not get it writes on, and the next one rotates.
+ * not get it writes on, and the next one rotates. A file that has twice its size is rotated without
+ * the lock, so the bound holds whoever keeps it.
  *
  * One thread for each struct.
  */
@@ -33,8 +34,8 @@ struct rotation {
 /*
  * Starts with the file `name` in `directory` (consumed, also on failure), which is opened, or made
  * with mode 0600. Only a regular file with one name that belongs to the calling user will do: no
- * symbolic link, no FIFO, nothing that somebody else has put there. Returns 0, -ELOOP, -EPERM, or
- * another negative errno.
+ * symbolic link, no FIFO, nothing that somebody else has put there. The directory must be one that
+ * files can be renamed in. Returns 0, -ELOOP, -EPERM, or another negative errno.
  */
 int rotation_open(struct rotation *rotation, int directory, const char *name, uint64_t size_max,
                   unsigned files);

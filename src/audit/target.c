@@ -127,7 +127,7 @@ static int open_target(struct audit *audit, const struct audit_options *options,
     return open_stream(audit, target);
 }
 
-static const char *hint_for(const char *target, int failure)
+static const char *hint_for(const char *target, bool rotates, int failure)
 {
     if (strncmp(target, "fd:", 3) == 0)
         return "name a descriptor that is open for writing: fd:N";
@@ -137,6 +137,8 @@ static const char *hint_for(const char *target, int failure)
         return "start its reader first";
     if (failure == -ESPIPE)
         return "only a regular file can rotate: leave out --audit-rotate";
+    if (rotates)
+        return "name a file that you may write, in a directory where you may rename it";
     return "name a file that you may write";
 }
 
@@ -162,8 +164,8 @@ int audit_open(struct audit *audit, const struct audit_options *options, struct 
     if (r == 0)
         return 0;
     audit->kind = AUDIT_OFF;
-    return base_fail(error, r, hint_for(target, r), "cannot open the audit log %s: %s", target,
-                     strerror(-r));
+    return base_fail(error, r, hint_for(target, options->size_max > 0, r),
+                     "cannot open the audit log %s: %s", target, strerror(-r));
 }
 
 void audit_protect(struct audit *audit, bool host_is_writable,

@@ -121,6 +121,30 @@ def test_only_files_rotate(work: Path) -> None:
     assert got.status == 125, str(got)
 
 
+def test_a_directory_where_nothing_can_rotate(work: Path) -> None:
+    """It would grow without the bound that was asked for."""
+    if os.getuid() == 0:
+        pytest.skip("root may write everywhere")
+    folder = work / "fixed"
+    folder.mkdir()
+    (folder / "log").touch(0o600)
+    folder.chmod(0o500)
+    got = run("/bin/true", options=["--audit", folder / "log", "--audit-rotate", "1M"])
+    folder.chmod(0o700)
+    assert got.status == 125 and "Permission denied" in got.err and "in a directory" in got.err, str(got)
+
+
+def test_a_guest_that_keeps_the_lock_does_not_unbind_the_log(work: Path) -> None:
+    code = ("import fcntl, os\nfcntl.flock(os.open(os.environ['AT'], os.O_RDONLY), fcntl.LOCK_EX)\n"
+            + DENY.replace("int(sys.argv[1])", "120"))
+    folder = work / "log"
+    folder.mkdir()
+    run("/usr/bin/python3", "-c", code, options=["--quiet", "--env", f"AT={folder}", "--audit", folder / "log",
+                                                 "--audit-rotate", "4K,3"]).ok()
+    sizes = [path.stat().st_size for path in folder.iterdir()]
+    assert len(sizes) > 1 and max(sizes) < 9000, sizes
+
+
 def test_lines_that_are_no_records(state: dict[str, str], work: Path) -> None:
     log = work / "log"
     log.write_text('{"time":"2026-01-01T00:00:00.000Z","event":"control","what":"\\u001b[2Jx"}\n'

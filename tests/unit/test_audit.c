@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -91,6 +92,23 @@ static void test_it_is_bounded(void **state)
     assert_int_equal(size_of(folder, 3), -1);
     assert_int_equal(fstatat(folder->fd, NAME, &stat, 0), 0);
     assert_int_equal(stat.st_mode & 07777, 0600);
+}
+
+/* Any program that can read the directory can do that. */
+static void test_it_is_bounded_whoever_keeps_the_lock(void **state)
+{
+    struct folder *folder = *state;
+    cleanup_close int lock = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct rotation rotation;
+
+    assert_int_equal(flock(lock, LOCK_EX), 0);
+    assert_int_equal(start(&rotation, folder, 100, 3), 0);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(rotation_write(&rotation, "0123456789abcdef\n", 17), 17);
+    rotation_close(&rotation);
+    for (unsigned i = 0; i < 3; i++)
+        assert_in_range(size_of(folder, i), 17, 200 + 17);
+    assert_int_equal(size_of(folder, 3), -1);
 }
 
 static void test_one_file_alone(void **state)
@@ -438,6 +456,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(test_it_is_bounded),
+        IN_FOLDER(test_it_is_bounded_whoever_keeps_the_lock),
         IN_FOLDER(test_one_file_alone),
         IN_FOLDER(test_what_somebody_put_there),
         IN_FOLDER(test_a_log_that_was_removed_begins_anew),
