@@ -181,7 +181,9 @@ int host_setxattr(struct vfs_node *node, const char *name, const void *value, si
     int r = 0;
 
     host_changed(host_node_of(node));
-    r = host_may_change(host_node_of(node));
+    /* An access control list is a mode, too. */
+    r = strncmp(name, "system.", 7) == 0 ? host_may_chmod(host_node_of(node), 0)
+                                         : host_may_change(host_node_of(node));
     if (r < 0 || !proc_path(node, path, &r))
         return r;
 

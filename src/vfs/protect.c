@@ -236,15 +236,26 @@ int host_may_make_name(struct host_node *parent, const char *name)
     return faccessat(host_fd(parent), name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? -EEXIST : r;
 }
 
+/* That of a log must stay one in which its owner can make and rename files, and nobody new. */
+static bool suits_log(const struct vfs_protected_log *log, mode_t mode)
+{
+    struct stat stat;
+
+    return (mode & S_IRWXU) == S_IRWXU && fstat(log->directory, &stat) == 0 &&
+           !(mode & ~stat.st_mode & (S_IWGRP | S_IWOTH));
+}
+
 /* A directory on the way must stay one that its owner, as whom programs start, may search. */
 int host_may_chmod(const struct host_node *node, mode_t mode)
 {
     const struct vfs *vfs = node->node.fs->vfs;
 
-    for (size_t i = 0; i < vfs->protected_count && !(mode & S_IXUSR); i++) {
+    for (size_t i = 0; i < vfs->protected_count; i++) {
         const struct vfs_protected *entry = &vfs->protected[i];
 
-        if (entry->name && entry->inode == node->inode && entry->device == node->device)
+        if (entry->name == NULL || entry->inode != node->inode || entry->device != node->device)
+            continue;
+        if (!(mode & S_IXUSR) || (entry->is_base && !suits_log(vfs->protected_log, mode)))
             return -EPERM;
     }
     return host_may_change(node);

@@ -319,7 +319,11 @@ def test_the_guest_cannot_change_it(state: dict[str, str], work: Path) -> None:
               "no(os.open, 'audit.jsonl.9', os.O_WRONLY | os.O_CREAT)\n"
               "no(os.symlink, 'x', 'audit.jsonl.9'); no(os.mkdir, 'audit.jsonl.9')\n"
               "open('other', 'w').close(); no(os.rename, 'other', 'audit.jsonl')\n"
-              "no(os.rename, '.', '../gone'); no(os.rename, '../cerebro', '../gone')\n")
+              "no(os.rename, '.', '../gone'); no(os.rename, '../cerebro', '../gone')\n"
+              "for mode in (0o500, 0, 0o777): no(os.chmod, '.', mode); no(os.fchmod, os.open('.', 0), mode)\n"
+              "no(os.setxattr, '.', 'system.posix_acl_access', bytes.fromhex(\n"
+              "    '02000000 01000500ffffffff 04000500ffffffff 20000000ffffffff'))\n"
+              "os.chmod('.', 0o700)\n")
     before = log.read_text()
     run("/usr/bin/python3", "-c", script, log.parent, "audit.jsonl", options=["--write", work],
         env=state).ok()
