@@ -312,7 +312,7 @@ PK_API int pk_detach(process_kernel_t *kernel);
  */
 PK_API int pk_execute(process_kernel_t *kernel, void (*fn)(void *), void *arg);
 
-/* Sends a signal to the guest's first process. Returns 0 or -ESRCH. */
+/* Sends a signal to the guest's first process. Returns 0, -ESRCH, or -EINVAL for no signal. */
 PK_API int pk_signal(process_kernel_t *kernel, int number);
 
 /*
@@ -343,7 +343,10 @@ typedef struct pk_event {
     const char *text; /* "" where there is none; valid during the call */
 } pk_event_t;
 
-/* Called on a thread of the library; NULL: nobody is told. Returns 0. */
+/*
+ * Called on a thread of the library, for PK_EVENT_STARTED on that of pk_spawn() or pk_attach();
+ * NULL: nobody is told. Returns 0.
+ */
 PK_API int pk_set_event_handler(process_kernel_t *kernel,
                                 void (*handler)(const pk_event_t *event, void *user), void *user);
 

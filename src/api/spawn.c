@@ -247,6 +247,8 @@ PK_API int pk_signal(process_kernel_t *kernel, int number)
     struct channel_message message = {.type = CHANNEL_SIGNAL, .number = number};
     int r = -ESRCH;
 
+    if (number < 0 || number > SIGRTMAX)
+        return api_fail(EINVAL, NULL, "there is no signal %d", number);
     pthread_mutex_lock(&kernel->lock);
     if (kernel->running)
         r = channel_send(kernel->channel, &message, sizeof(message.number), -1);

@@ -553,6 +553,8 @@ static void test_signal_and_two_kernels(void **state)
 
     (void)state;
     assert_int_equal(pk_signal(one, SIGTERM), -ESRCH);
+    assert_int_equal(pk_signal(one, -1), -EINVAL);
+    assert_int_equal(pk_signal(one, SIGRTMAX + 1), -EINVAL);
     assert_true(pk_spawn(one, SH("sleep 1000")) > 0);
     assert_true(pk_spawn(other, SH("exit 3")) > 0);
     assert_int_equal(pk_spawn(one, SH("exit 4")), -EBUSY);
