@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import (CEREBRO, Result, base_environment, cerebro, run, run_argv, run_host, sh, tool)
+from harness import (CEREBRO, Result, base_environment, cerebro, run, run_argv, run_host, sh, tool, wait_until)
 
 DENY = ("import socket, sys\n"
         "for port in range(int(sys.argv[1])):\n"
@@ -204,7 +204,17 @@ def test_fifo_has_an_end(work: Path) -> None:
     os.mkfifo(work / "log")
     with subprocess.Popen([CEREBRO, "log", "--json", "--file", work / "log"], stdout=subprocess.PIPE,
                           env=base_environment(), text=True) as reader:
-        (work / "log").write_text('{"time":"2026-01-01T00:00:00.000Z","event":"denied"}\n')
+        writers: list[int] = []
+
+        def has_reader() -> bool:
+            try:
+                writers.append(os.open(work / "log", os.O_WRONLY | os.O_NONBLOCK))
+            except OSError:
+                return False
+            return True
+        assert wait_until(has_reader)
+        with os.fdopen(writers[0], "w") as writer:
+            writer.write('{"time":"2026-01-01T00:00:00.000Z","event":"denied"}\n')
         assert "denied" in reader.communicate(timeout=20)[0] and reader.returncode == 0
 
 
