@@ -63,10 +63,18 @@ static void close_all(int *files, unsigned count)
         base_close(files[i]);
 }
 
+static bool is_among(int fd, const int *files, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (is_same(fd, files[i]))
+            return true;
+    return false;
+}
+
 /*
  * Appends the files that are newer than the one in hand (all of them while there is none), oldest
- * first. They are opened newest first: a rotation in between shows a file a second time under its
- * next name, which is passed over, while in the other order one would be missed.
+ * first. They are opened newest first: rotations in between show files a second time under later
+ * names, which are passed over, while in the other order one would be missed.
  */
 static int find_newer(struct audit_reader *reader)
 {
@@ -86,7 +94,7 @@ static int find_newer(struct audit_reader *reader)
             close(fd);
             break;
         }
-        if (count && is_same(fd, found[count - 1]))
+        if (is_among(fd, found, count))
             close(fd);
         else
             found[count++] = fd;

@@ -54,22 +54,34 @@ static bool is_current(const struct rotation *rotation)
            stat.st_ino == rotation->inode && stat.st_dev == rotation->device;
 }
 
-/* From the oldest on: interrupted at any point, it leaves a gap in the numbers and no less. */
-static void shift(const struct rotation *rotation)
+/* What has the number already was put there by another one meanwhile; only the oldest goes. */
+static void shift_file(const struct rotation *rotation, unsigned to_index)
 {
     char from[NAME_MAX + 16];
     char to[NAME_MAX + 16];
+    int fd = rotation->directory;
 
+    rotation_name(rotation->name, to_index - 1, from);
+    rotation_name(rotation->name, to_index, to);
+    if (renameat2(fd, from, fd, to, RENAME_NOREPLACE) == 0)
+        return;
+    /* EINVAL: a file system that cannot (NFS). */
+    if (errno == EINVAL || (errno == EEXIST && to_index == rotation->files - 1))
+        renameat(fd, from, fd, to);
+}
+
+/* From the oldest on: interrupted at any point, it leaves a gap in the numbers and no less. */
+static void shift(const struct rotation *rotation)
+{
     if (rotation->files == 1)
         unlinkat(rotation->directory, rotation->name, 0);
     for (unsigned i = rotation->files - 1; i > 0; i--)
-        renameat(rotation->directory, rotation_name(rotation->name, i - 1, from),
-                 rotation->directory, rotation_name(rotation->name, i, to));
+        shift_file(rotation, i);
 }
 
 /*
  * Who can read the directory can hold the lock for ever: a guest, say. At twice the size two
- * writers may rotate in the same moment, which costs a file at most.
+ * writers may rotate in the same moment, which costs the oldest file at most.
  */
 static void rotate(const struct rotation *rotation, uint64_t size)
 {
