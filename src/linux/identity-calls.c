@@ -243,8 +243,8 @@ static struct pk_answer do_capget(struct pk_request *request)
     const struct pk_identity *id;
     int count = read_header(request, &header);
 
-    if (count == -EINVAL && request->args[1] == 0)
-        return pk_value(0); /* asking for the preferred version */
+    if (request->args[1] == 0 && (count >= 0 || count == -EINVAL))
+        return pk_value(0); /* asking for the preferred version, or whether this one is known */
     if (count < 0)
         return pk_error(count);
     if (header.pid < 0)
