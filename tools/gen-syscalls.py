@@ -21,7 +21,8 @@ NAME = re.compile(r"[a-z_][a-z0-9_]*")
 SINCE = re.compile(r"\d+(\.\d+){1,2}")
 HOLE = re.compile(r"(\d+)-(\d+)\s+hole\s+(\S.*)")
 LENGTH_KINDS = {"size", "int", "uint"}
-NEED_LENGTH = {"buf_in", "buf_out", "iovec", "pollfd"}
+NEED_LENGTH = {"buf_in", "buf_out", "iovec", "iovec_out", "pollfd", "sockaddr", "sockopt_in",
+               "mmsghdr", "mmsghdr_out", "dirents", "open_how"}
 
 # Which argument kinds a rule looks at: a rule on a call whose registers mean something else would
 # be a hole in the filter. arg0 of ioprio_set is an int that selects what arg1 means.

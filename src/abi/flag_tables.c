@@ -13,10 +13,10 @@ static const struct abi_value_name open_flags_fields[] = {
 };
 static const struct abi_value_name open_flags_bits[] = {
     {0100, "O_CREAT"}, {0200, "O_EXCL"}, {0400, "O_NOCTTY"}, {01000, "O_TRUNC"},
-    {02000, "O_APPEND"}, {04000, "O_NONBLOCK"}, {04010000, "O_SYNC"}, {010000, "O_DSYNC"},
-    {020000, "O_ASYNC"}, {040000, "O_DIRECT"}, {0100000, "O_LARGEFILE"}, {020200000, "O_TMPFILE"},
-    {0200000, "O_DIRECTORY"}, {0400000, "O_NOFOLLOW"}, {01000000, "O_NOATIME"},
-    {02000000, "O_CLOEXEC"}, {010000000, "O_PATH"},
+    {02000, "O_APPEND"}, {04000, "O_NONBLOCK"}, {04010000, "O_SYNC"}, {020000, "O_ASYNC"},
+    {010000, "O_DSYNC"}, {040000, "O_DIRECT"}, {0100000, "O_LARGEFILE"}, {0400000, "O_NOFOLLOW"},
+    {01000000, "O_NOATIME"}, {02000000, "O_CLOEXEC"}, {010000000, "O_PATH"},
+    {020200000, "O_TMPFILE"}, {0200000, "O_DIRECTORY"},
 };
 
 static const struct abi_value_name access_mode_bits[] = {
@@ -27,6 +27,14 @@ static const struct abi_value_name at_flags_bits[] = {
     {0x100, "AT_SYMLINK_NOFOLLOW"}, {0x400, "AT_SYMLINK_FOLLOW"}, {0x800, "AT_NO_AUTOMOUNT"},
     {0x1000, "AT_EMPTY_PATH"}, {0x2000, "AT_STATX_FORCE_SYNC"}, {0x4000, "AT_STATX_DONT_SYNC"},
     {0x8000, "AT_RECURSIVE"}, {0x10000, "AT_EXECVE_CHECK"},
+};
+
+/* The way to synchronise comes first. */
+static const struct abi_value_name at_statx_flags_fields[] = {
+    {0, "AT_STATX_SYNC_AS_STAT"}, {0x2000, "AT_STATX_FORCE_SYNC"}, {0x4000, "AT_STATX_DONT_SYNC"},
+};
+static const struct abi_value_name at_statx_flags_bits[] = {
+    {0x100, "AT_SYMLINK_NOFOLLOW"}, {0x800, "AT_NO_AUTOMOUNT"}, {0x1000, "AT_EMPTY_PATH"},
 };
 
 static const struct abi_value_name at_access_flags_bits[] = {
@@ -46,7 +54,7 @@ static const struct abi_value_name rename_flags_bits[] = {
 };
 
 static const struct abi_value_name statx_mask_bits[] = {
-    {0x7ff, "STATX_BASIC_STATS"}, {1, "STATX_TYPE"}, {2, "STATX_MODE"}, {4, "STATX_NLINK"},
+    {0xfff, "STATX_ALL"}, {0x7ff, "STATX_BASIC_STATS"}, {1, "STATX_TYPE"}, {2, "STATX_MODE"}, {4, "STATX_NLINK"},
     {8, "STATX_UID"}, {0x10, "STATX_GID"}, {0x20, "STATX_ATIME"}, {0x40, "STATX_MTIME"},
     {0x80, "STATX_CTIME"}, {0x100, "STATX_INO"}, {0x200, "STATX_SIZE"}, {0x400, "STATX_BLOCKS"},
     {0x800, "STATX_BTIME"}, {0x1000, "STATX_MNT_ID"}, {0x2000, "STATX_DIOALIGN"},
@@ -58,8 +66,27 @@ static const struct abi_value_name xattr_flags_bits[] = {
     {1, "XATTR_CREATE"}, {2, "XATTR_REPLACE"},
 };
 
-static const struct abi_value_name fd_flags_bits[] = {
-    {02000000, "CLOEXEC"}, {04000, "NONBLOCK"}, {040000, "DIRECT"}, {1, "SEMAPHORE"},
+/* The order is that of strace. */
+static const struct abi_value_name pipe_flags_bits[] = {
+    {04000, "O_NONBLOCK"}, {040000, "O_DIRECT"}, {02000000, "O_CLOEXEC"},
+};
+static const struct abi_value_name socket_flags_bits[] = {
+    {02000000, "SOCK_CLOEXEC"}, {04000, "SOCK_NONBLOCK"},
+};
+static const struct abi_value_name inotify_flags_bits[] = {
+    {04000, "IN_NONBLOCK"}, {02000000, "IN_CLOEXEC"},
+};
+static const struct abi_value_name eventfd_flags_bits[] = {
+    {1, "EFD_SEMAPHORE"}, {02000000, "EFD_CLOEXEC"}, {04000, "EFD_NONBLOCK"},
+};
+static const struct abi_value_name epoll_flags_bits[] = {
+    {02000000, "EPOLL_CLOEXEC"},
+};
+static const struct abi_value_name timerfd_flags_bits[] = {
+    {02000000, "TFD_CLOEXEC"}, {04000, "TFD_NONBLOCK"},
+};
+static const struct abi_value_name signalfd_flags_bits[] = {
+    {02000000, "SFD_CLOEXEC"}, {04000, "SFD_NONBLOCK"},
 };
 
 static const struct abi_value_name pidfd_flags_bits[] = {
@@ -420,88 +447,80 @@ static const struct abi_value_name getrandom_flags_bits[] = {
 
 /* clang-format on */
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define ENUM(name)                                                                            \
-    {                                                                                         \
-        .field_mask = ABI_ENUM_MASK, .fields = name##_fields, .nfields = COUNT(name##_fields) \
-    }
-#define BITS(name)                                       \
-    {                                                    \
-        .bits = name##_bits, .nbits = COUNT(name##_bits) \
-    }
-#define BITS_OR(name, none)                                              \
-    {                                                                    \
-        .bits = name##_bits, .nbits = COUNT(name##_bits), .zero = (none) \
-    }
-#define FIELD(name, mask)                                                               \
-    {                                                                                   \
-        .field_mask = (mask), .fields = name##_fields, .nfields = COUNT(name##_fields), \
-        .bits = name##_bits, .nbits = COUNT(name##_bits)                                \
-    }
-
 static const struct abi_flag_kind kinds[ABI_ARG_COUNT] = {
-    [ABI_ARG_OPEN_FLAGS] = FIELD(open_flags, 03),
-    [ABI_ARG_ACCESS_MODE] = BITS_OR(access_mode, "F_OK"),
-    [ABI_ARG_AT_FLAGS] = BITS(at_flags),
-    [ABI_ARG_AT_ACCESS_FLAGS] = BITS(at_access_flags),
-    [ABI_ARG_AT_UNLINK_FLAGS] = BITS(at_unlink_flags),
-    [ABI_ARG_RENAME_FLAGS] = BITS(rename_flags),
-    [ABI_ARG_STATX_MASK] = BITS(statx_mask),
-    [ABI_ARG_XATTR_FLAGS] = BITS(xattr_flags),
-    [ABI_ARG_FD_FLAGS] = BITS(fd_flags),
-    [ABI_ARG_PIDFD_FLAGS] = BITS(pidfd_flags),
-    [ABI_ARG_CLOSE_RANGE_FLAGS] = BITS(close_range_flags),
-    [ABI_ARG_WHENCE] = ENUM(whence),
-    [ABI_ARG_FCNTL_CMD] = ENUM(fcntl_cmd),
-    [ABI_ARG_IOCTL_CMD] = ENUM(ioctl_cmd),
-    [ABI_ARG_FLOCK_OP] = FIELD(flock_op, 03),
-    [ABI_ARG_FALLOC_MODE] = BITS(falloc_mode),
-    [ABI_ARG_FADVICE] = ENUM(fadvice),
-    [ABI_ARG_SYNC_RANGE_FLAGS] = BITS(sync_range_flags),
-    [ABI_ARG_RWF_FLAGS] = BITS(rwf_flags),
-    [ABI_ARG_SPLICE_FLAGS] = BITS(splice_flags),
-    [ABI_ARG_MOUNT_FLAGS] = BITS(mount_flags),
-    [ABI_ARG_UMOUNT_FLAGS] = BITS(umount_flags),
-    [ABI_ARG_INOTIFY_MASK] = BITS(inotify_mask),
-    [ABI_ARG_PROT] = BITS_OR(prot, "PROT_NONE"),
-    [ABI_ARG_MAP_FLAGS] = FIELD(map_flags, 0xf),
-    [ABI_ARG_MREMAP_FLAGS] = BITS(mremap_flags),
-    [ABI_ARG_MSYNC_FLAGS] = BITS(msync_flags),
-    [ABI_ARG_MADVICE] = ENUM(madvice),
-    [ABI_ARG_MLOCKALL_FLAGS] = BITS(mlockall_flags),
-    [ABI_ARG_MEMFD_FLAGS] = BITS(memfd_flags),
-    [ABI_ARG_CLONE_FLAGS] = BITS(clone_flags),
-    [ABI_ARG_NS_FLAGS] = BITS(ns_flags),
-    [ABI_ARG_WAIT_OPTIONS] = BITS(wait_options),
-    [ABI_ARG_WAITID_TYPE] = ENUM(waitid_type),
-    [ABI_ARG_PRCTL_OP] = ENUM(prctl_op),
-    [ABI_ARG_ARCH_PRCTL_OP] = ENUM(arch_prctl_op),
-    [ABI_ARG_PTRACE_OP] = ENUM(ptrace_op),
-    [ABI_ARG_SECCOMP_OP] = ENUM(seccomp_op),
-    [ABI_ARG_MEMBARRIER_CMD] = ENUM(membarrier_cmd),
-    [ABI_ARG_RLIMIT_RESOURCE] = ENUM(rlimit_resource),
-    [ABI_ARG_RUSAGE_WHO] = ENUM(rusage_who),
-    [ABI_ARG_PRIORITY_WHICH] = ENUM(priority_which),
-    [ABI_ARG_SCHED_POLICY] = FIELD(sched_policy, 0xffff),
-    [ABI_ARG_SIG_HOW] = ENUM(sig_how),
-    [ABI_ARG_SOCKET_DOMAIN] = ENUM(socket_domain),
-    [ABI_ARG_SOCKET_TYPE] = FIELD(socket_type, 0xf),
-    [ABI_ARG_SOCKOPT_LEVEL] = ENUM(sockopt_level),
-    [ABI_ARG_SHUTDOWN_HOW] = ENUM(shutdown_how),
-    [ABI_ARG_MSG_FLAGS] = BITS(msg_flags),
-    [ABI_ARG_IPC_CMD] = ENUM(ipc_cmd),
-    [ABI_ARG_IPC_FLAGS] = BITS(ipc_flags),
-    [ABI_ARG_CLOCK_ID] = ENUM(clock_id),
-    [ABI_ARG_TIMER_FLAGS] = BITS(timer_flags),
-    [ABI_ARG_ITIMER_WHICH] = ENUM(itimer_which),
-    [ABI_ARG_EPOLL_OP] = ENUM(epoll_op),
-    [ABI_ARG_FUTEX_OP] = FIELD(futex_op, 0x7f),
-    [ABI_ARG_GETRANDOM_FLAGS] = BITS(getrandom_flags),
+    [ABI_ARG_OPEN_FLAGS] = ABI_NAMES_FIELD(open_flags, 03),
+    [ABI_ARG_ACCESS_MODE] = ABI_NAMES_BITS_OR(access_mode, "F_OK"),
+    [ABI_ARG_AT_FLAGS] = ABI_NAMES_BITS(at_flags),
+    [ABI_ARG_AT_ACCESS_FLAGS] = ABI_NAMES_BITS(at_access_flags),
+    [ABI_ARG_AT_UNLINK_FLAGS] = ABI_NAMES_BITS(at_unlink_flags),
+    [ABI_ARG_RENAME_FLAGS] = ABI_NAMES_BITS(rename_flags),
+    [ABI_ARG_STATX_MASK] = ABI_NAMES_BITS(statx_mask),
+    [ABI_ARG_XATTR_FLAGS] = ABI_NAMES_BITS(xattr_flags),
+    [ABI_ARG_AT_STATX_FLAGS] = ABI_NAMES_FIELD(at_statx_flags, 0x6000),
+    [ABI_ARG_PIPE_FLAGS] = ABI_NAMES_BITS(pipe_flags),
+    [ABI_ARG_SOCKET_FLAGS] = ABI_NAMES_BITS(socket_flags),
+    [ABI_ARG_INOTIFY_FLAGS] = ABI_NAMES_BITS(inotify_flags),
+    [ABI_ARG_EVENTFD_FLAGS] = ABI_NAMES_BITS(eventfd_flags),
+    [ABI_ARG_EPOLL_FLAGS] = ABI_NAMES_BITS(epoll_flags),
+    [ABI_ARG_TIMERFD_FLAGS] = ABI_NAMES_BITS(timerfd_flags),
+    [ABI_ARG_SIGNALFD_FLAGS] = ABI_NAMES_BITS(signalfd_flags),
+    [ABI_ARG_PIDFD_FLAGS] = ABI_NAMES_BITS(pidfd_flags),
+    [ABI_ARG_CLOSE_RANGE_FLAGS] = ABI_NAMES_BITS(close_range_flags),
+    [ABI_ARG_WHENCE] = ABI_NAMES_ENUM(whence),
+    [ABI_ARG_FCNTL_CMD] = ABI_NAMES_ENUM(fcntl_cmd),
+    [ABI_ARG_IOCTL_CMD] = ABI_NAMES_ENUM(ioctl_cmd),
+    [ABI_ARG_FLOCK_OP] = ABI_NAMES_FIELD(flock_op, 03),
+    [ABI_ARG_FALLOC_MODE] = ABI_NAMES_BITS(falloc_mode),
+    [ABI_ARG_FADVICE] = ABI_NAMES_ENUM(fadvice),
+    [ABI_ARG_SYNC_RANGE_FLAGS] = ABI_NAMES_BITS(sync_range_flags),
+    [ABI_ARG_RWF_FLAGS] = ABI_NAMES_BITS(rwf_flags),
+    [ABI_ARG_SPLICE_FLAGS] = ABI_NAMES_BITS(splice_flags),
+    [ABI_ARG_MOUNT_FLAGS] = ABI_NAMES_BITS(mount_flags),
+    [ABI_ARG_UMOUNT_FLAGS] = ABI_NAMES_BITS(umount_flags),
+    [ABI_ARG_INOTIFY_MASK] = ABI_NAMES_BITS(inotify_mask),
+    [ABI_ARG_PROT] = ABI_NAMES_BITS_OR(prot, "PROT_NONE"),
+    [ABI_ARG_MAP_FLAGS] = ABI_NAMES_FIELD(map_flags, 0xf),
+    [ABI_ARG_MREMAP_FLAGS] = ABI_NAMES_BITS(mremap_flags),
+    [ABI_ARG_MSYNC_FLAGS] = ABI_NAMES_BITS(msync_flags),
+    [ABI_ARG_MADVICE] = ABI_NAMES_ENUM(madvice),
+    [ABI_ARG_MLOCKALL_FLAGS] = ABI_NAMES_BITS(mlockall_flags),
+    [ABI_ARG_MEMFD_FLAGS] = ABI_NAMES_BITS(memfd_flags),
+    [ABI_ARG_CLONE_FLAGS] = ABI_NAMES_BITS(clone_flags),
+    [ABI_ARG_NS_FLAGS] = ABI_NAMES_BITS(ns_flags),
+    [ABI_ARG_WAIT_OPTIONS] = ABI_NAMES_BITS(wait_options),
+    [ABI_ARG_WAITID_TYPE] = ABI_NAMES_ENUM(waitid_type),
+    [ABI_ARG_PRCTL_OP] = ABI_NAMES_ENUM(prctl_op),
+    [ABI_ARG_ARCH_PRCTL_OP] = ABI_NAMES_ENUM(arch_prctl_op),
+    [ABI_ARG_PTRACE_OP] = ABI_NAMES_ENUM(ptrace_op),
+    [ABI_ARG_SECCOMP_OP] = ABI_NAMES_ENUM(seccomp_op),
+    [ABI_ARG_MEMBARRIER_CMD] = ABI_NAMES_ENUM(membarrier_cmd),
+    [ABI_ARG_RLIMIT_RESOURCE] = ABI_NAMES_ENUM(rlimit_resource),
+    [ABI_ARG_RUSAGE_WHO] = ABI_NAMES_ENUM(rusage_who),
+    [ABI_ARG_PRIORITY_WHICH] = ABI_NAMES_ENUM(priority_which),
+    [ABI_ARG_SCHED_POLICY] = ABI_NAMES_FIELD(sched_policy, 0xffff),
+    [ABI_ARG_SIG_HOW] = ABI_NAMES_ENUM(sig_how),
+    [ABI_ARG_SOCKET_DOMAIN] = ABI_NAMES_ENUM(socket_domain),
+    [ABI_ARG_SOCKET_TYPE] = ABI_NAMES_FIELD(socket_type, 0xf),
+    [ABI_ARG_SOCKOPT_LEVEL] = ABI_NAMES_ENUM(sockopt_level),
+    [ABI_ARG_SHUTDOWN_HOW] = ABI_NAMES_ENUM(shutdown_how),
+    [ABI_ARG_MSG_FLAGS] = ABI_NAMES_BITS(msg_flags),
+    [ABI_ARG_IPC_CMD] = ABI_NAMES_ENUM(ipc_cmd),
+    [ABI_ARG_IPC_FLAGS] = ABI_NAMES_BITS(ipc_flags),
+    [ABI_ARG_CLOCK_ID] = ABI_NAMES_ENUM(clock_id),
+    [ABI_ARG_TIMER_FLAGS] = ABI_NAMES_BITS(timer_flags),
+    [ABI_ARG_ITIMER_WHICH] = ABI_NAMES_ENUM(itimer_which),
+    [ABI_ARG_EPOLL_OP] = ABI_NAMES_ENUM(epoll_op),
+    [ABI_ARG_FUTEX_OP] = ABI_NAMES_FIELD(futex_op, 0x7f),
+    [ABI_ARG_GETRANDOM_FLAGS] = ABI_NAMES_BITS(getrandom_flags),
 };
 
 const struct abi_flag_kind *abi_flag_kind(enum abi_arg_kind kind)
 {
+    const struct abi_flag_kind *found = &kinds[kind];
+
     if ((size_t)kind >= ABI_ARG_COUNT)
         return NULL;
-    return kinds[kind].nbits > 0 || kinds[kind].nfields > 0 ? &kinds[kind] : NULL;
+    if (found->nbits == 0 && found->nfields == 0)
+        return abi_member_kind(kind);
+    return found;
 }

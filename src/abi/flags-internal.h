@@ -30,5 +30,28 @@ struct abi_flag_kind {
 /* The field_mask of an enumeration. */
 #define ABI_ENUM_MASK UINT64_C(0xffffffff)
 
+/* How the tables are written down: `name`_fields, `name`_bits. */
+#define ABI_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define ABI_NAMES_ENUM(name)                                                                      \
+    {                                                                                             \
+        .field_mask = ABI_ENUM_MASK, .fields = name##_fields, .nfields = ABI_COUNT(name##_fields) \
+    }
+#define ABI_NAMES_BITS(name)                                 \
+    {                                                        \
+        .bits = name##_bits, .nbits = ABI_COUNT(name##_bits) \
+    }
+#define ABI_NAMES_BITS_OR(name, none)                                        \
+    {                                                                        \
+        .bits = name##_bits, .nbits = ABI_COUNT(name##_bits), .zero = (none) \
+    }
+#define ABI_NAMES_FIELD(name, mask)                                                         \
+    {                                                                                       \
+        .field_mask = (mask), .fields = name##_fields, .nfields = ABI_COUNT(name##_fields), \
+        .bits = name##_bits, .nbits = ABI_COUNT(name##_bits)                                \
+    }
+
 /* The tables of a kind, or NULL when the kind has no names. The signal kinds are not here. */
 const struct abi_flag_kind *abi_flag_kind(enum abi_arg_kind kind);
+
+/* The same for the kinds that occur inside of structures only (flag_members.c). */
+const struct abi_flag_kind *abi_member_kind(enum abi_arg_kind kind);

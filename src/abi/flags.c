@@ -147,13 +147,39 @@ static void add_ioctl(struct text *text, uint32_t request)
     add(text, "0x%x, 0x%x)", request & 0xff, (request >> 16) & 0x3fff);
 }
 
+/* A queue's or segment's flags have its permission bits among them. */
+static void add_ipc_flags(struct text *text, uint32_t value)
+{
+    uint64_t rest = add_bits(text, abi_flag_kind(ABI_ARG_IPC_FLAGS), value);
+
+    if (rest != 0 || text->len == 0)
+        add(text, "%s%#03" PRIo32, text->len > 0 ? "|" : "", (uint32_t)rest);
+}
+
+/* The S_IFMT bits have a name; of the others set-id and sticky do. */
+static void add_file_mode(struct text *text, uint32_t mode)
+{
+    static const struct abi_value_name types[] = {
+        {0140000, "S_IFSOCK"}, {0120000, "S_IFLNK"}, {0100000, "S_IFREG"}, {0060000, "S_IFBLK"},
+        {0040000, "S_IFDIR"},  {0020000, "S_IFCHR"}, {0010000, "S_IFIFO"},
+    };
+    const char *type = name_of(types, sizeof(types) / sizeof(types[0]), mode & 0170000);
+
+    add(text, "%s%s", type ? type : "", type ? "|" : "");
+    if (type)
+        mode &= ~0170000u;
+    add(text, "%s%s%s", mode & 04000 ? "S_ISUID|" : "", mode & 02000 ? "S_ISGID|" : "",
+        mode & 01000 ? "S_ISVTX|" : "");
+    add(text, "%#03" PRIo32, mode & ~07000u & 0xffff);
+}
+
 /* glibc's makedev() layout, which is the kernel's new_encode_dev() for 32 bit numbers. */
 static void add_dev(struct text *text, uint64_t dev)
 {
     uint64_t major = (dev >> 8) & 0xfff;
     uint64_t minor = (dev & 0xff) | ((dev >> 12) & 0xfff00);
 
-    add(text, "%" PRIu64 ":%" PRIu64, major, minor);
+    add(text, "makedev(%#" PRIx64 ", %#" PRIx64 ")", major, minor);
 }
 
 /* Writes kinds that are plain numbers; returns false if the kind is not one. */
@@ -180,7 +206,7 @@ static bool add_number(struct text *text, enum abi_arg_kind kind, uint64_t value
         add(text, "%" PRId64, (int64_t)value);
         return true;
     case ABI_ARG_MODE:
-        add(text, value & 0xffff ? "0%" PRIo32 : "%" PRIo32, (uint32_t)(value & 0xffff));
+        add(text, "%#03" PRIo32, (uint32_t)(value & 0xffff));
         return true;
     case ABI_ARG_HEX:
         add(text, value != 0 ? "0x%" PRIx64 : "%" PRIx64, value);
@@ -211,6 +237,15 @@ static bool add_special(struct text *text, enum abi_arg_kind kind, uint64_t valu
         return true;
     case ABI_ARG_IOCTL_CMD:
         add_ioctl(text, (uint32_t)value);
+        return true;
+    case ABI_ARG_IPC_FLAGS:
+        add_ipc_flags(text, (uint32_t)value);
+        return true;
+    case ABI_ARG_IPC_KEY:
+        add(text, value & UINT32_MAX ? "0x%" PRIx32 : "IPC_PRIVATE", (uint32_t)value);
+        return true;
+    case ABI_ARG_FILE_MODE:
+        add_file_mode(text, (uint32_t)value);
         return true;
     case ABI_ARG_NONE:
         return true;

@@ -36,3 +36,8 @@ bool abi_may_deny(int nr)
 
     return abi_syscall_by_nr(nr) && !is_among(nr, never, array_length(never));
 }
+
+bool abi_may_inject(int nr)
+{
+    return abi_syscall_by_nr(nr) && abi_may_intercept(nr) && nr != ABI_NR_pause;
+}

@@ -88,7 +88,7 @@ enum abi_family {
     ABI_FAMILY_COUNT,
 };
 
-/* What an argument is: decides how a trace prints it, see abi_format_flags. */
+/* What an argument is: decides how a trace prints it, see abi_format_flags and trace/trace.h. */
 enum abi_arg_kind {
     ABI_ARG_NONE,
 
@@ -106,23 +106,79 @@ enum abi_arg_kind {
     ABI_ARG_FD,    /* a descriptor */
     ABI_ARG_DIRFD, /* a descriptor or AT_FDCWD */
 
-    /* Guest pointers. */
-    ABI_ARG_PTR,      /* anything not named below */
-    ABI_ARG_PATH,     /* string in: a file name */
-    ABI_ARG_STR,      /* string in: any other text */
-    ABI_ARG_BUF_IN,   /* bytes in, their length is the next argument */
-    ABI_ARG_BUF_OUT,  /* bytes out, room for as many as the next argument says */
-    ABI_ARG_ARGV,     /* string vector: program arguments */
-    ABI_ARG_ENVP,     /* string vector: environment */
-    ABI_ARG_TIMESPEC, /* struct timespec */
-    ABI_ARG_TIMEVAL,  /* struct timeval */
-    ABI_ARG_STATBUF,  /* struct stat, out */
-    ABI_ARG_IOVEC,    /* struct iovec array, its length is the next argument */
-    ABI_ARG_MSGHDR,   /* struct msghdr */
-    ABI_ARG_SOCKADDR, /* struct sockaddr */
-    ABI_ARG_SIGSET,   /* signal set */
-    ABI_ARG_FDPAIR,   /* two descriptors, out */
-    ABI_ARG_POLLFD,   /* struct pollfd array, its length is the next argument */
+    /*
+     * Guest pointers. Those that end in OUT, and some more that say so, are filled in by the call.
+     * "Counted": the length is the next argument.
+     */
+    ABI_ARG_PTR,              /* anything not named below */
+    ABI_ARG_PATH,             /* string in: a file name */
+    ABI_ARG_STR,              /* string in: any other text */
+    ABI_ARG_PATH_OUT,         /* string out: a file name */
+    ABI_ARG_BUF_IN,           /* bytes in, counted */
+    ABI_ARG_BUF_OUT,          /* bytes out; room for as many as the next argument says */
+    ABI_ARG_ARGV,             /* string vector: program arguments */
+    ABI_ARG_ENVP,             /* string vector: environment */
+    ABI_ARG_TIMESPEC,         /* struct timespec */
+    ABI_ARG_TIMESPEC_OUT,     /* the same */
+    ABI_ARG_TIMESPEC_PAIR,    /* two of them: access and modification time */
+    ABI_ARG_TIMEVAL,          /* struct timeval */
+    ABI_ARG_TIMEVAL_OUT,      /* the same */
+    ABI_ARG_TIMEVAL_PAIR,     /* two of them */
+    ABI_ARG_UTIMBUF,          /* struct utimbuf */
+    ABI_ARG_ITIMERVAL,        /* struct itimerval */
+    ABI_ARG_ITIMERVAL_OUT,    /* the same */
+    ABI_ARG_ITIMERSPEC,       /* struct itimerspec */
+    ABI_ARG_ITIMERSPEC_OUT,   /* the same */
+    ABI_ARG_STATBUF,          /* struct stat, out */
+    ABI_ARG_STATX,            /* struct statx, out */
+    ABI_ARG_STATFS,           /* struct statfs, out */
+    ABI_ARG_OPEN_HOW,         /* struct open_how, counted */
+    ABI_ARG_DIRENTS,          /* directory entries, out; room as the next argument says */
+    ABI_ARG_OFF_PTR,          /* a file offset */
+    ABI_ARG_UINT_OUT,         /* an unsigned int or an id */
+    ABI_ARG_IOVEC,            /* struct iovec array, counted */
+    ABI_ARG_IOVEC_OUT,        /* the same, to be filled */
+    ABI_ARG_MSGHDR,           /* struct msghdr */
+    ABI_ARG_MSGHDR_OUT,       /* the same, to be filled */
+    ABI_ARG_MMSGHDR,          /* struct mmsghdr array, counted */
+    ABI_ARG_MMSGHDR_OUT,      /* the same, to be filled */
+    ABI_ARG_SOCKADDR,         /* struct sockaddr, counted */
+    ABI_ARG_SOCKADDR_OUT,     /* the same; the next argument points to its length */
+    ABI_ARG_SOCKLEN,          /* a length, in and out */
+    ABI_ARG_SOCKOPT_IN,       /* value of the option before it, counted */
+    ABI_ARG_SOCKOPT_OUT,      /* the same; the next argument points to its length */
+    ABI_ARG_SIGSET,           /* signal set */
+    ABI_ARG_SIGSET_OUT,       /* the same */
+    ABI_ARG_SIGACTION,        /* the kernel's struct sigaction */
+    ABI_ARG_SIGACTION_OUT,    /* the same */
+    ABI_ARG_SIGINFO,          /* siginfo_t */
+    ABI_ARG_SIGINFO_OUT,      /* the same */
+    ABI_ARG_STACK,            /* stack_t */
+    ABI_ARG_STACK_OUT,        /* the same */
+    ABI_ARG_FDPAIR,           /* two descriptors, out */
+    ABI_ARG_POLLFD,           /* struct pollfd array, counted */
+    ABI_ARG_EPOLL_EVENT,      /* struct epoll_event */
+    ABI_ARG_EPOLL_EVENTS_OUT, /* an array of them, as many as the call returns */
+    ABI_ARG_RLIMIT,           /* struct rlimit, as 64 bit */
+    ABI_ARG_RLIMIT_OUT,       /* the same */
+    ABI_ARG_RUSAGE,           /* struct rusage, out */
+    ABI_ARG_WSTATUS,          /* a wait status, out */
+    ABI_ARG_UTSNAME,          /* struct utsname, out */
+    ABI_ARG_SYSINFO,          /* struct sysinfo, out */
+    ABI_ARG_GIDS,             /* group ids, as many as the argument before says */
+    ABI_ARG_GIDS_OUT,         /* the same, as many as the call returns */
+    ABI_ARG_CAP_HEADER,       /* struct __user_cap_header_struct */
+    ABI_ARG_CAP_DATA,         /* struct __user_cap_data_struct, two of them */
+    ABI_ARG_CAP_DATA_OUT,     /* the same */
+    ABI_ARG_CPUSET,           /* a CPU set, as many bytes as the argument before says */
+    ABI_ARG_CPUSET_OUT,       /* the same, as many bytes as the call returns */
+
+    /* What they mean depends on an argument before. */
+    ABI_ARG_FCNTL_ARG,       /* by the command */
+    ABI_ARG_IOCTL_ARG,       /* by the request */
+    ABI_ARG_PRCTL_ARG,       /* by the operation */
+    ABI_ARG_SOCKET_PROTOCOL, /* by the domain */
+    ABI_ARG_SOCKOPT,         /* by the level */
 
     /* Named bits and named values. */
     ABI_ARG_OPEN_FLAGS,
@@ -133,7 +189,15 @@ enum abi_arg_kind {
     ABI_ARG_RENAME_FLAGS,
     ABI_ARG_STATX_MASK,
     ABI_ARG_XATTR_FLAGS,
-    ABI_ARG_FD_FLAGS, /* CLOEXEC, NONBLOCK: same bits in pipe2, accept4, ... */
+    ABI_ARG_AT_STATX_FLAGS, /* AT_*, of which two bits are the way to synchronise */
+    ABI_ARG_FILE_MODE,      /* type of a file and permission bits */
+    ABI_ARG_PIPE_FLAGS,     /* O_CLOEXEC and the like; the same bits in those that follow */
+    ABI_ARG_SOCKET_FLAGS,
+    ABI_ARG_INOTIFY_FLAGS,
+    ABI_ARG_EVENTFD_FLAGS,
+    ABI_ARG_EPOLL_FLAGS,
+    ABI_ARG_TIMERFD_FLAGS,
+    ABI_ARG_SIGNALFD_FLAGS,
     ABI_ARG_PIDFD_FLAGS,
     ABI_ARG_CLOSE_RANGE_FLAGS,
     ABI_ARG_WHENCE,
@@ -177,12 +241,36 @@ enum abi_arg_kind {
     ABI_ARG_MSG_FLAGS,
     ABI_ARG_IPC_CMD,
     ABI_ARG_IPC_FLAGS,
+    ABI_ARG_IPC_KEY,
     ABI_ARG_CLOCK_ID,
     ABI_ARG_TIMER_FLAGS,
     ABI_ARG_ITIMER_WHICH,
     ABI_ARG_EPOLL_OP,
     ABI_ARG_FUTEX_OP,
     ABI_ARG_GETRANDOM_FLAGS,
+
+    /* Named bits and values inside of structures, and of commands: not for the table. */
+    ABI_ARG_STATX_ATTRIBUTES,
+    ABI_ARG_FS_MAGIC,
+    ABI_ARG_FS_FLAGS,
+    ABI_ARG_RESOLVE_FLAGS,
+    ABI_ARG_STATUS_FLAGS, /* the flags of open() without an access mode */
+    ABI_ARG_DESCRIPTOR_FLAGS,
+    ABI_ARG_LOCK_TYPE,
+    ABI_ARG_SEALS,
+    ABI_ARG_POLL_EVENTS,
+    ABI_ARG_EPOLL_EVENTS,
+    ABI_ARG_IP_PROTOCOL,
+    ABI_ARG_NETLINK_PROTOCOL,
+    ABI_ARG_SOCKET_OPTION,
+    ABI_ARG_IP_OPTION,
+    ABI_ARG_IPV6_OPTION,
+    ABI_ARG_TCP_OPTION,
+    ABI_ARG_CONTROL_TYPE, /* of a control message of level SOL_SOCKET */
+    ABI_ARG_SIGNAL_FLAGS,
+    ABI_ARG_SIGNAL_CODE,
+    ABI_ARG_STACK_FLAGS,
+    ABI_ARG_CAPABILITY,
     ABI_ARG_COUNT,
 };
 
@@ -265,10 +353,10 @@ int abi_signal_by_name(const char *name);
 
 /*
  * Writes an argument's value as text: "O_RDONLY|O_CLOEXEC", "AT_FDCWD", "PROT_READ|PROT_EXEC",
- * "0644", "-1". Bits without a name follow in hexadecimal ("O_RDONLY|0x40000000"), no bit is ever
- * dropped. Pointers are written as addresses ("NULL" for 0): this function never reads guest
- * memory. A register carries 64 bits, but most kinds are 32 bit wide in the kernel; the upper half
- * is ignored for those, as the kernel does.
+ * "0644", "-1", as strace(1) does. Bits without a name follow in hexadecimal
+ * ("O_RDONLY|0x40000000"), no bit is ever dropped. Pointers are written as addresses ("NULL" for
+ * 0): this function never reads guest memory. A register carries 64 bits, but most kinds are 32 bit
+ * wide in the kernel; the upper half is ignored for those, as the kernel does.
  *
  * Works like snprintf: returns the length of the whole text without the terminator, writes at most
  * size bytes and terminates them if size is not 0. out may be NULL when size is 0.
@@ -293,3 +381,9 @@ bool abi_is_in_vdso(int nr);
  * or takes a signal, and pause, in which threads wait that the process kernel holds up.
  */
 bool abi_may_deny(int nr);
+
+/*
+ * Whether some calls of this number can be made to fail while others are let through. Not those
+ * that cannot be intercepted, and pause (see abi_may_deny).
+ */
+bool abi_may_inject(int nr);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "abi/call_set.h"
 #include "abi/filter_plan.h"
 #include "abi/syscalls.h"
 
@@ -314,7 +315,21 @@ static void test_format(void **state)
         {ABI_ARG_MSG_FLAGS, 0, "0"},
         {ABI_ARG_FUTEX_OP, 128, "FUTEX_WAIT|FUTEX_PRIVATE_FLAG"},
         {ABI_ARG_MODE, 0644, "0644"},
-        {ABI_ARG_MODE, 0, "0"},
+        {ABI_ARG_MODE, 0, "000"},
+        {ABI_ARG_MODE, 7, "007"},
+        {ABI_ARG_FILE_MODE, 0100644, "S_IFREG|0644"},
+        {ABI_ARG_FILE_MODE, 0041777, "S_IFDIR|S_ISVTX|0777"},
+        {ABI_ARG_FILE_MODE, 0600, "0600"},
+        {ABI_ARG_PIPE_FLAGS, 02004000, "O_NONBLOCK|O_CLOEXEC"},
+        {ABI_ARG_SOCKET_FLAGS, 02004000, "SOCK_CLOEXEC|SOCK_NONBLOCK"},
+        {ABI_ARG_EVENTFD_FLAGS, 1, "EFD_SEMAPHORE"},
+        {ABI_ARG_AT_STATX_FLAGS, 0, "AT_STATX_SYNC_AS_STAT"},
+        {ABI_ARG_AT_STATX_FLAGS, 0x4100, "AT_STATX_DONT_SYNC|AT_SYMLINK_NOFOLLOW"},
+        {ABI_ARG_STATX_MASK, 0xfff, "STATX_ALL"},
+        {ABI_ARG_IPC_FLAGS, 01600, "IPC_CREAT|0600"},
+        {ABI_ARG_IPC_KEY, 0, "IPC_PRIVATE"},
+        {ABI_ARG_CAPABILITY, 21, "CAP_SYS_ADMIN"},
+        {ABI_ARG_RESOLVE_FLAGS, 0x11, "RESOLVE_NO_XDEV|RESOLVE_IN_ROOT"},
         {ABI_ARG_INT, 0xffffffff, "-1"},
         {ABI_ARG_UINT, (uint64_t)-1, "4294967295"},
         {ABI_ARG_UID, 0xffffffff, "-1"},
@@ -323,7 +338,7 @@ static void test_format(void **state)
         {ABI_ARG_SIZE, UINT64_MAX, "18446744073709551615"},
         {ABI_ARG_HEX, 0, "0"},
         {ABI_ARG_HEX, 255, "0xff"},
-        {ABI_ARG_DEV, 0x0103, "1:3"},
+        {ABI_ARG_DEV, 0x0103, "makedev(0x1, 0x3)"},
         {ABI_ARG_PATH, 0, "NULL"},
         {ABI_ARG_PTR, 0x7fff0000, "0x7fff0000"},
         {ABI_ARG_NONE, 5, ""},
@@ -377,6 +392,80 @@ static void test_format_all_kinds(void **state)
     }
 }
 
+static void parse_set(const char *text, struct abi_call_set *set)
+{
+    struct base_error error = {0};
+
+    assert_int_equal(abi_call_set_parse(text, "--trace", set, NULL, &error), 0);
+}
+
+static void test_call_sets(void **state)
+{
+    struct abi_call_set set, named;
+
+    (void)state;
+    parse_set("openat,?nonsense,0", &set);
+    assert_true(abi_call_set_has(&set, ABI_NR_openat) && abi_call_set_has(&set, ABI_NR_read));
+    assert_false(abi_call_set_has(&set, ABI_NR_open));
+    parse_set("%file", &set);
+    assert_true(abi_call_set_has(&set, ABI_NR_openat) && abi_call_set_has(&set, ABI_NR_execve));
+    assert_false(abi_call_set_has(&set, ABI_NR_read));
+    parse_set("network", &set);
+    assert_true(abi_call_set_has(&set, ABI_NR_connect));
+    assert_false(abi_call_set_has(&set, ABI_NR_openat));
+    parse_set("%desc", &set);
+    assert_true(abi_call_set_has(&set, ABI_NR_read) && abi_call_set_has(&set, ABI_NR_openat));
+    assert_false(abi_call_set_has(&set, ABI_NR_stat));
+    parse_set("%%stat,%statfs", &set);
+    assert_true(abi_call_set_has(&set, ABI_NR_statx) && abi_call_set_has(&set, ABI_NR_statfs));
+    assert_false(abi_call_set_has(&set, ABI_NR_fstatfs));
+    parse_set("!%file,read", &set);
+    assert_false(abi_call_set_has(&set, ABI_NR_openat) || abi_call_set_has(&set, ABI_NR_read));
+    assert_true(abi_call_set_has(&set, ABI_NR_write));
+    assert_true(abi_call_set_has(&set, 500)); /* a number without a name */
+    parse_set("/^mk(dir|nod)(at)?$", &set);
+    assert_true(abi_call_set_has(&set, ABI_NR_mkdir) && abi_call_set_has(&set, ABI_NR_mknodat));
+    assert_false(abi_call_set_has(&set, ABI_NR_rmdir));
+    parse_set("none", &set);
+    assert_false(abi_call_set_has(&set, ABI_NR_open));
+    parse_set("all", &set);
+    assert_true(abi_call_set_has(&set, ABI_NR_open));
+    assert_int_equal(abi_call_set_parse("%file,read", "x", &set, &named, NULL), 0);
+    assert_true(abi_call_set_has(&named, ABI_NR_read) && !abi_call_set_has(&named, ABI_NR_open));
+    assert_false(abi_call_set_has(&set, -1) || abi_call_set_has(&set, ABI_CALL_SET_NUMBERS));
+}
+
+static void test_call_sets_that_are_wrong(void **state)
+{
+    static const char *const wrong[] = {"",   "opne",  "%flie", "open,", ",open", "!",
+                                        "/(", "/^zzz", "999",   "-1",    "%",     "open openat"};
+    char long_word[600];
+
+    (void)state;
+    memset(long_word, 'a', sizeof(long_word) - 1);
+    long_word[sizeof(long_word) - 1] = '\0';
+    for (size_t i = 0; i <= COUNT(wrong); i++) {
+        const char *text = i < COUNT(wrong) ? wrong[i] : long_word;
+        struct abi_call_set set = {.bits = {42}};
+        struct base_error error = {0};
+
+        assert_int_equal(abi_call_set_parse(text, "--trace", &set, NULL, &error), -EINVAL);
+        assert_int_equal(error.code, EINVAL);
+        assert_true(strncmp(error.sentence, "--trace: ", 9) == 0 && error.hint[0]);
+        assert_int_equal(set.bits[0], 42);
+    }
+}
+
+static void test_what_can_be_injected_into(void **state)
+{
+    (void)state;
+    assert_true(abi_may_inject(ABI_NR_openat) && abi_may_inject(ABI_NR_read));
+    assert_true(abi_may_inject(ABI_NR_mmap));
+    assert_false(abi_may_inject(ABI_NR_close) || abi_may_inject(ABI_NR_fork));
+    assert_false(abi_may_inject(ABI_NR_pause) || abi_may_inject(ABI_NR_exit_group));
+    assert_false(abi_may_inject(-1) || abi_may_inject(400));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,6 +483,9 @@ int main(void)
         cmocka_unit_test(test_format),
         cmocka_unit_test(test_format_truncates),
         cmocka_unit_test(test_format_all_kinds),
+        cmocka_unit_test(test_call_sets),
+        cmocka_unit_test(test_call_sets_that_are_wrong),
+        cmocka_unit_test(test_what_can_be_injected_into),
     };
 
     return cmocka_run_group_tests_name("abi", tests, NULL, NULL);
