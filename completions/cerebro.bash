@@ -2,6 +2,14 @@
 
 _cerebro_families="file descriptor memory process signal network ipc identity time event system"
 
+# Families as they stand in sets of calls: with % in front. ("file" alone means the same.)
+_cerebro_set()
+{
+    local families=${_cerebro_families// / %}
+
+    _cerebro_list "$1" "%$families $("${COMP_WORDS[0]}" syscalls 2>/dev/null | awk '{ print $2 }')"
+}
+
 # Completes the last word of a list with commas. $1: what stands before, $2: the words to choose from.
 _cerebro_list()
 {
@@ -25,7 +33,7 @@ _cerebro_find_program()
             program=$((i + 1))
             return
             ;;
-        --profile | --view | --hide | --scratch | --deny | --unset | --output | --bind | --write | --root | --overlay | --net | --cwd | --env | --allocator | --uid | --limit | --trace-to | --audit | --audit-rotate | --allow-net | --deny-net)
+        --profile | --view | --hide | --scratch | --deny | --unset | --output | --bind | --write | --root | --overlay | --net | --cwd | --env | --allocator | --uid | --limit | --trace-to | --trace-path | --trace-status | --inject | --audit | --audit-rotate | --allow-net | --deny-net)
             # "=" and ":" are words of their own.
             ((i++))
             [[ ${COMP_WORDS[i]} == "=" ]] && ((i++))
@@ -99,7 +107,7 @@ _cerebro_run()
 {
     local options="--profile --view --hide --scratch --unset --clear-env --deny --report-only
         --bind --write --root --overlay --net --allow-net --deny-net --cwd --env --allocator --uid
-        --limit --no-walls --wait-all --no-vdso --test-device --trace --trace-to --audit --audit-rotate --stats
+        --limit --no-walls --wait-all --no-vdso --test-device --trace --trace-json --trace-to --trace-path --trace-status --inject --audit --audit-rotate --stats
         --diff --json --quiet --help"
     local program option
 
@@ -132,7 +140,19 @@ _cerebro_run()
         fi
         ;;
     --trace=)
-        _cerebro_list "$cur" "$_cerebro_families"
+        _cerebro_set "$cur"
+        ;;
+    --trace-status | --trace-status=)
+        _cerebro_list "$cur" "successful failed unavailable"
+        ;;
+    --inject | --inject=)
+        # Behind the set come words with colons.
+        if [[ $COMP_LINE =~ (--inject[ =][^: ]*)$ ]]; then
+            _cerebro_set "$cur"
+        elif [[ $COMP_LINE =~ :[a-z_]*$ ]]; then
+            mapfile -t COMPREPLY < <(compgen -W "error= retval= signal= delay_enter= delay_exit= when=" -- "$cur")
+            compopt -o nospace
+        fi
         ;;
     --scratch | --scratch= | --root | --overlay | --cwd | --root= | --overlay= | --cwd=)
         mapfile -t COMPREPLY < <(compgen -d -- "$cur")
@@ -142,7 +162,7 @@ _cerebro_run()
         mapfile -t COMPREPLY < <(compgen -W "journal file none" -- "$cur"; compgen -f -- "$cur")
         compopt -o filenames
         ;;
-    --hide | --hide= | --output | --output= | --bind | --write | --trace-to | --bind= | --write= | --trace-to=)
+    --hide | --hide= | --output | --output= | --bind | --write | --trace-to | --trace-path | --bind= | --write= | --trace-to= | --trace-path=)
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         compopt -o filenames
         ;;
@@ -208,7 +228,7 @@ _cerebro_attach()
         fi
         ;;
     --trace=)
-        _cerebro_list "$cur" "$_cerebro_families"
+        _cerebro_set "$cur"
         ;;
     --audit | --audit=)
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
@@ -216,7 +236,7 @@ _cerebro_attach()
         ;;
     *)
         if [[ $cur == -* ]]; then
-            mapfile -t COMPREPLY < <(compgen -W "--deny --limit --trace --audit --json --help" -- "$cur")
+            mapfile -t COMPREPLY < <(compgen -W "--deny --limit --trace --trace-json --audit --json --help" -- "$cur")
         else
             mapfile -t COMPREPLY < <(compgen -W "$(ps -u "$EUID" -o pid= 2>/dev/null)" -- "$cur")
         fi

@@ -154,6 +154,35 @@ static const struct abi_value_name capability_fields[] = {
     {40, "CAP_CHECKPOINT_RESTORE"},
 };
 
+static const struct abi_value_name terminal_input_bits[] = {
+    {1, "IGNBRK"}, {2, "BRKINT"}, {4, "IGNPAR"}, {8, "PARMRK"}, {0x10, "INPCK"}, {0x20, "ISTRIP"},
+    {0x40, "INLCR"}, {0x80, "IGNCR"}, {0x100, "ICRNL"}, {0x200, "IUCLC"}, {0x400, "IXON"},
+    {0x800, "IXANY"}, {0x1000, "IXOFF"}, {0x2000, "IMAXBEL"}, {0x4000, "IUTF8"},
+};
+static const struct abi_value_name terminal_output_bits[] = {
+    {1, "OPOST"}, {2, "OLCUC"}, {4, "ONLCR"}, {8, "OCRNL"}, {0x10, "ONOCR"}, {0x20, "ONLRET"},
+    {0x40, "OFILL"}, {0x80, "OFDEL"},
+};
+static const struct abi_value_name terminal_control_bits[] = {
+    {0x40, "CSTOPB"}, {0x80, "CREAD"}, {0x100, "PARENB"}, {0x200, "PARODD"}, {0x400, "HUPCL"},
+    {0x800, "CLOCAL"}, {0x20000000, "ADDRB"}, {0x40000000, "CMSPAR"}, {0x80000000, "CRTSCTS"},
+};
+static const struct abi_value_name terminal_local_bits[] = {
+    {1, "ISIG"}, {2, "ICANON"}, {4, "XCASE"}, {8, "ECHO"}, {0x10, "ECHOE"}, {0x20, "ECHOK"},
+    {0x40, "ECHONL"}, {0x80, "NOFLSH"}, {0x8000, "IEXTEN"}, {0x200, "ECHOCTL"},
+    {0x400, "ECHOPRT"}, {0x800, "ECHOKE"}, {0x1000, "FLUSHO"}, {0x4000, "PENDIN"},
+    {0x100, "TOSTOP"}, {0x10000, "EXTPROC"},
+};
+static const struct abi_value_name terminal_speed_fields[] = {
+    {0, "B0"}, {1, "B50"}, {2, "B75"}, {3, "B110"}, {4, "B134"}, {5, "B150"}, {6, "B200"},
+    {7, "B300"}, {8, "B600"}, {9, "B1200"}, {10, "B1800"}, {11, "B2400"}, {12, "B4800"},
+    {13, "B9600"}, {14, "B19200"}, {15, "B38400"}, {0x1000, "BOTHER"}, {0x1001, "B57600"},
+    {0x1002, "B115200"}, {0x1003, "B230400"}, {0x1004, "B460800"}, {0x1005, "B500000"},
+    {0x1006, "B576000"}, {0x1007, "B921600"}, {0x1008, "B1000000"}, {0x1009, "B1152000"},
+    {0x100a, "B1500000"}, {0x100b, "B2000000"}, {0x100c, "B2500000"}, {0x100d, "B3000000"},
+    {0x100e, "B3500000"}, {0x100f, "B4000000"},
+};
+
 static const struct abi_value_name status_flags_bits[] = {
     {02000, "O_APPEND"}, {04000, "O_NONBLOCK"}, {04010000, "O_SYNC"}, {020000, "O_ASYNC"},
     {010000, "O_DSYNC"}, {040000, "O_DIRECT"}, {0100000, "O_LARGEFILE"}, {01000000, "O_NOATIME"},
@@ -182,6 +211,11 @@ static const struct abi_flag_kind kinds[ABI_ARG_COUNT] = {
     [ABI_ARG_SIGNAL_CODE] = ABI_NAMES_ENUM(signal_code),
     [ABI_ARG_STACK_FLAGS] = ABI_NAMES_FIELD(stack_flags, 3),
     [ABI_ARG_CAPABILITY] = ABI_NAMES_ENUM(capability),
+    [ABI_ARG_TERMINAL_INPUT] = ABI_NAMES_BITS(terminal_input),
+    [ABI_ARG_TERMINAL_OUTPUT] = ABI_NAMES_BITS(terminal_output),
+    [ABI_ARG_TERMINAL_CONTROL] = ABI_NAMES_BITS(terminal_control),
+    [ABI_ARG_TERMINAL_LOCAL] = ABI_NAMES_BITS(terminal_local),
+    [ABI_ARG_TERMINAL_SPEED] = ABI_NAMES_ENUM(terminal_speed),
 };
 
 const struct abi_flag_kind *abi_member_kind(enum abi_arg_kind kind)

@@ -436,6 +436,12 @@ static const struct abi_value_name futex_op_fields[] = {
     {4, "FUTEX_CMP_REQUEUE"}, {5, "FUTEX_WAKE_OP"}, {6, "FUTEX_LOCK_PI"}, {7, "FUTEX_UNLOCK_PI"},
     {8, "FUTEX_TRYLOCK_PI"}, {9, "FUTEX_WAIT_BITSET"}, {10, "FUTEX_WAKE_BITSET"},
     {11, "FUTEX_WAIT_REQUEUE_PI"}, {12, "FUTEX_CMP_REQUEUE_PI"}, {13, "FUTEX_LOCK_PI2"},
+    {0x80, "FUTEX_WAIT_PRIVATE"}, {0x81, "FUTEX_WAKE_PRIVATE"}, {0x83, "FUTEX_REQUEUE_PRIVATE"},
+    {0x84, "FUTEX_CMP_REQUEUE_PRIVATE"}, {0x85, "FUTEX_WAKE_OP_PRIVATE"},
+    {0x86, "FUTEX_LOCK_PI_PRIVATE"}, {0x87, "FUTEX_UNLOCK_PI_PRIVATE"},
+    {0x88, "FUTEX_TRYLOCK_PI_PRIVATE"}, {0x89, "FUTEX_WAIT_BITSET_PRIVATE"},
+    {0x8a, "FUTEX_WAKE_BITSET_PRIVATE"}, {0x8b, "FUTEX_WAIT_REQUEUE_PI_PRIVATE"},
+    {0x8c, "FUTEX_CMP_REQUEUE_PI_PRIVATE"}, {0x8d, "FUTEX_LOCK_PI2_PRIVATE"},
 };
 static const struct abi_value_name futex_op_bits[] = {
     {0x80, "FUTEX_PRIVATE_FLAG"}, {0x100, "FUTEX_CLOCK_REALTIME"},
@@ -510,7 +516,7 @@ static const struct abi_flag_kind kinds[ABI_ARG_COUNT] = {
     [ABI_ARG_TIMER_FLAGS] = ABI_NAMES_BITS(timer_flags),
     [ABI_ARG_ITIMER_WHICH] = ABI_NAMES_ENUM(itimer_which),
     [ABI_ARG_EPOLL_OP] = ABI_NAMES_ENUM(epoll_op),
-    [ABI_ARG_FUTEX_OP] = ABI_NAMES_FIELD(futex_op, 0x7f),
+    [ABI_ARG_FUTEX_OP] = ABI_NAMES_FIELD(futex_op, 0xff),
     [ABI_ARG_GETRANDOM_FLAGS] = ABI_NAMES_BITS(getrandom_flags),
 };
 

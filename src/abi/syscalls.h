@@ -271,6 +271,11 @@ enum abi_arg_kind {
     ABI_ARG_SIGNAL_CODE,
     ABI_ARG_STACK_FLAGS,
     ABI_ARG_CAPABILITY,
+    ABI_ARG_TERMINAL_INPUT, /* the four of struct termios, without what is no bit of its own */
+    ABI_ARG_TERMINAL_OUTPUT,
+    ABI_ARG_TERMINAL_CONTROL,
+    ABI_ARG_TERMINAL_LOCAL,
+    ABI_ARG_TERMINAL_SPEED,
     ABI_ARG_COUNT,
 };
 

@@ -79,10 +79,12 @@ static void show(struct pk_kernel *kernel, const struct attachment *attachment,
     struct pk_answer result = errnum ? pk_error(-errnum) : pk_native();
 
     memcpy(request.args, call->args, sizeof(request.args));
-    pk_trace_call(&request);
+    request.denied = errnum != 0;
+    pk_trace_begin(&request);
+    pk_trace_answered(&request, &result);
     answer(attachment, call, errnum);
-    pk_trace_result(&request, &result, -errnum, io_now_ns() - start);
-    free(request.traced);
+    if (request.traced)
+        kernel->tracer->end(kernel->tracer->user, &request, &result, -errnum, io_now_ns() - start);
 }
 
 /* Returns false when there is nothing more to come. */
@@ -107,9 +109,11 @@ static void ask_to_detach(const struct attachment *attachment)
     channel_send(attachment->channel, &stop, 0, -1);
 }
 
-void attach_trace_run(const struct attach_trace *trace, const struct channel_rules *rules,
+void attach_trace_run(const struct trace_options *trace, const struct channel_rules *rules,
                       const struct attachment *attachment)
 {
+    struct trace_options options = *trace;
+    struct pk_tracer tracer;
     cleanup_free struct pk_kernel *kernel = calloc(1, sizeof(*kernel));
     struct pollfd fds[2] = {{.fd = attachment->channel, .events = POLLIN}};
     cleanup_close int signals = -1;
@@ -119,11 +123,10 @@ void attach_trace_run(const struct attach_trace *trace, const struct channel_rul
     fill_set(&set);
     signals = signalfd(-1, &set, SFD_CLOEXEC);
     fds[1] = (struct pollfd){.fd = signals, .events = POLLIN};
-    if (kernel) {
-        kernel->config.trace = true;
-        kernel->config.trace_families = trace->families;
-        kernel->sink.trace = print_line;
-    }
+    options.line = print_line;
+    trace_tracer(&options, &tracer);
+    if (kernel)
+        kernel->tracer = &tracer;
     while (more && poll(fds, array_length(fds), -1) > 0) {
         if (fds[1].revents) {
             ask_to_detach(attachment);

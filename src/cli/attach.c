@@ -28,7 +28,8 @@ static const char help[] =
     "  --deny CALL[,CALL...]   let these system calls fail with EPERM\n"
     "  --limit LIST            memory=SIZE, files=N, cpu=SECONDS (from now on), fsize=SIZE, with\n"
     "                          commas; put back by cerebro detach\n"
-    "  --trace[=FAMILIES]      one line for each system call (on stderr), families as in cerebro run\n"
+    "  --trace[=SET]           one line for each system call (on stderr), SET as in cerebro run\n"
+    "  --trace-json            the same, one JSON object a line\n"
     "  --audit FILE|fd:N       record what was denied there, not in the log of cerebro log\n"
     "  --json                  what was done, as JSON (on stdout)\n"
     "\n"
@@ -39,7 +40,7 @@ static const char help[] =
 
 struct options {
     struct channel_rules rules;
-    struct attach_trace trace;
+    struct trace_options trace;
     const char *audit; /* path or "fd:N"; NULL: no log */
     bool traced;
     bool json;
@@ -74,30 +75,25 @@ static int add_limits(struct options *options, const char *text)
     return CLI_USAGE_ERROR;
 }
 
-static int add_trace(struct options *options, char *text)
+static int add_trace(struct options *options, const char *text)
 {
-    char *save = NULL;
+    struct base_error error = {0};
 
     options->traced = true;
-    for (char *item = text ? strtok_r(text, ",", &save) : NULL; item;
-         item = strtok_r(NULL, ",", &save)) {
-        enum abi_family family;
-
-        if (abi_family_by_name(item, &family) < 0)
-            return cli_usage("attach", "--trace knows no family '%s'", item);
-        options->trace.families |= 1U << family;
-    }
+    options->trace.some_calls = text != NULL;
+    if (text && abi_call_set_parse(text, "--trace", &options->trace.calls, NULL, &error) < 0)
+        return cli_usage_error("attach", &error);
     return 0;
 }
 
-/* Which calls a trace shows: those of its families that can be seen at all. */
+/* Which calls a trace shows: those of its set that can be seen at all. */
 static void pass_traced(struct options *options)
 {
     for (int nr = 0; nr <= ABI_NR_MAX; nr++) {
         const struct abi_syscall *call = abi_syscall_by_nr(nr);
 
         if (call && abi_may_intercept(nr) &&
-            (options->trace.families == 0 || options->trace.families >> call->family & 1))
+            (!options->trace.some_calls || abi_call_set_has(&options->trace.calls, nr)))
             attach_add(options->rules.passed, nr);
     }
 }
@@ -111,6 +107,9 @@ static int set_option(struct options *options, int option, char *value)
         return add_limits(options, value);
     case 't':
         return add_trace(options, value);
+    case 'J':
+        options->traced = options->trace.json = true;
+        return 0;
     case 'a':
         options->audit = value;
         return 0;
@@ -138,10 +137,13 @@ static int parse_pid(struct options *options, int count, char **words)
 
 static int parse(int argc, char **argv, struct options *options)
 {
-    static const struct option long_options[] = {
-        {"deny", required_argument, NULL, 'd'},  {"limit", required_argument, NULL, 'l'},
-        {"trace", optional_argument, NULL, 't'}, {"audit", required_argument, NULL, 'a'},
-        {"json", no_argument, NULL, 'j'},        {NULL, 0, NULL, 0}};
+    static const struct option long_options[] = {{"deny", required_argument, NULL, 'd'},
+                                                 {"limit", required_argument, NULL, 'l'},
+                                                 {"trace", optional_argument, NULL, 't'},
+                                                 {"trace-json", no_argument, NULL, 'J'},
+                                                 {"audit", required_argument, NULL, 'a'},
+                                                 {"json", no_argument, NULL, 'j'},
+                                                 {NULL, 0, NULL, 0}};
     int option;
     int r = 0;
 

@@ -44,5 +44,8 @@ int cli_usage(const char *command, const char *format, ...) __attribute__((forma
  */
 void cli_add_printable(struct strbuf *out, const char *text);
 
+/* The same for what a parser says, with its hint. */
+int cli_usage_error(const char *command, const struct base_error *error);
+
 /* Writes a number of bytes as "12.3 MiB"; returns `text`. */
 char *cli_format_size(unsigned long long bytes, char text[32]);

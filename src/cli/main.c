@@ -46,6 +46,15 @@ int cli_usage(const char *command, const char *format, ...)
     return CLI_USAGE_ERROR;
 }
 
+int cli_usage_error(const char *command, const struct base_error *error)
+{
+    fprintf(stderr, "cerebro %s: %s\n", command, error->sentence);
+    if (error->hint[0])
+        fprintf(stderr, "  try: %s\n", error->hint);
+    fprintf(stderr, "  try: cerebro %s --help\n", command);
+    return CLI_USAGE_ERROR;
+}
+
 char *cli_format_size(unsigned long long bytes, char text[32])
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};

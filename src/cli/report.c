@@ -43,7 +43,7 @@ void report_close(struct report *report)
     strbuf_free(&report->denials);
 }
 
-static void on_trace(void *user, const char *line)
+static void on_trace_line(void *user, const char *line)
 {
     struct report *report = user;
 
@@ -210,6 +210,38 @@ static void add_stats_json(struct strbuf *out, const struct pk_stats *stats)
     strbuf_add_string(out, "]}");
 }
 
+/* ---- what was injected ---- */
+
+/* How many calls a rule was asked about. */
+static uint64_t calls_of(const struct pk_faults *faults, size_t index)
+{
+    uint64_t calls = 0;
+
+    for (int nr = 0; nr < ABI_CALL_SET_NUMBERS; nr++)
+        if (faults->rule[nr] == index + 1)
+            calls += faults->seen[nr];
+    return calls;
+}
+
+static void print_faults(const struct pk_faults *faults)
+{
+    for (size_t i = 0; faults && i < faults->count; i++)
+        fprintf(stderr, "injected %" PRIu64 " times in %" PRIu64 " calls: %s\n",
+                faults->list[i].injected, calls_of(faults, i), faults->list[i].text);
+}
+
+static void add_faults_json(struct strbuf *out, const struct pk_faults *faults)
+{
+    strbuf_add_string(out, ",\"injections\":[");
+    for (size_t i = 0; i < faults->count; i++) {
+        strbuf_add_string(out, i ? ",{\"rule\":\"" : "{\"rule\":\"");
+        strbuf_add_json(out, faults->list[i].text);
+        strbuf_addf(out, "\",\"calls\":%" PRIu64 ",\"injected\":%" PRIu64 "}", calls_of(faults, i),
+                    faults->list[i].injected);
+    }
+    strbuf_add_string(out, "]");
+}
+
 /* ---- limits ---- */
 
 static const char *format_limit(const struct launch_breach *breach, char text[32])
@@ -327,6 +359,8 @@ static void print_json(const struct report *report, struct pk_kernel *kernel,
                 (double)result->duration_ns / 1e6);
     strbuf_addf(&out, ",\"denials\":[%s]", strbuf_text(&report->denials));
     add_breaches_json(&out, result);
+    if (kernel->config.faults)
+        add_faults_json(&out, kernel->config.faults);
     if (report->options->launch.stats)
         add_stats_json(&out, &kernel->stats);
     if (report->options->diff)
@@ -371,16 +405,22 @@ static void on_report(void *user, struct pk_kernel *kernel, const struct launch_
         print_diff(layers);
     if (report->options->launch.stats)
         print_stats(&kernel->stats);
+    if (report->options->launch.stats)
+        print_faults(kernel->config.faults);
 }
 
 void report_hooks(struct report *report, struct launch_hooks *ret_hooks)
 {
+    report->trace_options = report->options->trace;
+    report->trace_options.line = on_trace_line;
+    report->trace_options.user = report;
+    trace_tracer(&report->trace_options, &report->tracer);
     *ret_hooks = (struct launch_hooks){
-        .sink = {.trace = on_trace,
-                 .denial = on_denial,
+        .sink = {.denial = on_denial,
                  .audit = report->audit.kind != AUDIT_OFF ? on_audit : NULL,
                  .user = report},
         .report = on_report,
+        .tracer = report->options->traced ? &report->tracer : NULL,
         .observer =
             report->options->recorder ? profile_recorder_observer(report->options->recorder) : NULL,
         .user = report,

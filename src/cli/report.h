@@ -9,12 +9,15 @@
 #include "audit/audit.h"
 #include "cli/run-options.h"
 #include "launch/launch.h"
+#include "trace/trace.h"
 
 #define REPORT_DENIALS_MAX 1000
 
 struct report {
     const struct run_options *options;
-    FILE *trace;           /* where trace lines go */
+    FILE *trace; /* where trace lines go */
+    struct trace_options trace_options;
+    struct pk_tracer tracer;
     struct strbuf denials; /* JSON objects, separated by commas; with --json only */
     unsigned denial_count;
     struct audit audit;

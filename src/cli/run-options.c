@@ -29,6 +29,10 @@ enum {
     OPT_LIMIT,
     OPT_TRACE,
     OPT_TRACE_TO,
+    OPT_TRACE_JSON,
+    OPT_TRACE_PATH,
+    OPT_TRACE_STATUS,
+    OPT_INJECT,
     OPT_AUDIT,
     OPT_AUDIT_ROTATE,
     OPT_STATS,
@@ -68,6 +72,10 @@ static const struct option long_options[] = {
     {"limit", required_argument, NULL, OPT_LIMIT},
     {"trace", optional_argument, NULL, OPT_TRACE},
     {"trace-to", required_argument, NULL, OPT_TRACE_TO},
+    {"trace-json", no_argument, NULL, OPT_TRACE_JSON},
+    {"trace-path", required_argument, NULL, OPT_TRACE_PATH},
+    {"trace-status", required_argument, NULL, OPT_TRACE_STATUS},
+    {"inject", required_argument, NULL, OPT_INJECT},
     {"audit", required_argument, NULL, OPT_AUDIT},
     {"audit-rotate", required_argument, NULL, OPT_AUDIT_ROTATE},
     {"stats", no_argument, NULL, OPT_STATS},
@@ -327,23 +335,6 @@ static int set_rotation(struct audit_options *audit, char *text)
     return 0;
 }
 
-static int set_trace(struct run_options *options, char *text)
-{
-    char *save = NULL;
-
-    options->launch.trace = true;
-    if (text == NULL)
-        return 0;
-    for (char *item = strtok_r(text, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
-        enum abi_family family;
-
-        if (abi_family_by_name(item, &family) < 0)
-            return cli_usage("run", "--trace knows no family '%s'", item);
-        options->launch.trace_families |= 1U << family;
-    }
-    return 0;
-}
-
 static int reserve_environment(struct run_options *options, size_t extra)
 {
     char **grown =
@@ -441,11 +432,20 @@ static int set_option(struct run_options *options, int option, char *value)
     case OPT_LIMIT:
         return set_limits(options, value);
     case OPT_TRACE:
-        return set_trace(options, value);
+        return run_set_trace(options, value);
     case OPT_TRACE_TO:
         options->trace_file = value;
-        launch->trace = true;
+        options->traced = true;
         return 0;
+    case OPT_TRACE_JSON:
+        options->trace.json = options->traced = true;
+        return 0;
+    case OPT_TRACE_PATH:
+        return run_add_trace_path(options, value);
+    case OPT_TRACE_STATUS:
+        return run_set_trace_status(options, value);
+    case OPT_INJECT:
+        return run_add_fault(options, value);
     case OPT_AUDIT:
         options->audit.target = value;
         return 0;
@@ -557,7 +557,7 @@ static int check_options(const struct run_options *options)
 
     if (launch->view == LAUNCH_VIEW_MINIMAL && (launch->root || launch->overlay))
         return cli_usage("run", "a minimal view has no --root and no --overlay");
-    return 0;
+    return run_check_trace(options);
 }
 
 int run_options_parse(int argc, char **argv, struct run_options *ret_options)
@@ -580,6 +580,7 @@ int run_options_parse(int argc, char **argv, struct run_options *ret_options)
         return r;
     options->launch.argv = argv + optind;
     options->launch.envp = options->environment;
+    options->launch.faults = options->faults.count ? &options->faults : NULL;
     return 0;
 }
 
@@ -587,5 +588,7 @@ void run_options_free(struct run_options *options)
 {
     free(options->environment);
     pk_net_rules_free(&options->launch.net_rules);
+    pk_faults_free(&options->faults);
+    trace_options_free(&options->trace);
     profile_free(&options->profile);
 }

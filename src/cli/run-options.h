@@ -4,6 +4,7 @@
 #include "audit/audit.h"
 #include "launch/launch.h"
 #include "profile/profile.h"
+#include "trace/trace.h"
 
 #define RUN_BINDS_MAX    1024
 #define RUN_HIDDEN_MAX   512
@@ -26,7 +27,10 @@ struct run_options {
     bool diff;
     bool json;
     bool quiet;
-    const char *trace_file; /* NULL: stderr */
+    bool traced;
+    struct trace_options trace;
+    const char *trace_file;  /* NULL: stderr */
+    struct pk_faults faults; /* owned; what launch.faults points to, if there are any */
     struct audit_options audit;
     bool learns;                       /* `cerebro learn`: --output is known */
     const char *output;                /* of it */
@@ -76,6 +80,17 @@ int run_profiles_apply(struct run_options *options);
  * Returns 0, or the exit status after printing what does not go together.
  */
 int run_net_settle(struct run_options *options);
+
+/* ---- run-trace.c ---- */
+
+/* Take the values of the options. Return 0, or the exit status after printing what is wrong. */
+int run_set_trace(struct run_options *options, const char *set); /* NULL: every call */
+int run_set_trace_status(struct run_options *options, const char *text);
+int run_add_trace_path(struct run_options *options, const char *path);
+int run_add_fault(struct run_options *options, const char *rule);
+
+/* When all options are known: is there anything that a trace could show? Returns likewise. */
+int run_check_trace(const struct run_options *options);
 
 /* ---- setting, for both ---- */
 

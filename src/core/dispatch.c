@@ -12,6 +12,8 @@
 #include "base/io.h"
 #include "base/strbuf.h"
 #include "core/core-internal.h"
+#include "core/exec.h"
+#include "core/faults.h"
 #include "core/kernel.h"
 #include "core/latency.h"
 
@@ -25,7 +27,7 @@ static bool is_measured(struct pk_kernel *kernel)
 
 static bool wants_time(struct pk_kernel *kernel)
 {
-    return kernel->config.stats || kernel->config.trace ||
+    return kernel->config.stats || kernel->tracer ||
            (kernel->measure_until_ns && is_measured(kernel));
 }
 
@@ -91,6 +93,33 @@ static bool deny_call(struct pk_request *request, int errnum, struct pk_answer *
     return true;
 }
 
+/* The loader's own calls belong to exec: they are neither counted nor injected into. */
+static bool is_loader(const struct pk_request *request)
+{
+    return request->instruction && request->instruction < PK_EXEC_LOWEST_ADDRESS;
+}
+
+/* Does what a rule wants done to this call. Returns true with the answer that it gives for it. */
+static bool inject(struct pk_request *request, struct pk_answer *ret_answer)
+{
+    const struct pk_port_ops *port = request->port;
+
+    if (!request->resumed && !is_loader(request))
+        request->fault = pk_faults_next(request->kernel->config.faults, request->nr);
+    if (request->fault == NULL)
+        return false;
+    if (request->fault->delay_enter_ns && !request->resumed && port->delay &&
+        port->delay(request, request->fault->delay_enter_ns) == 0) {
+        *ret_answer = pk_later();
+        return true;
+    }
+    if (request->fault->signal && port->signal)
+        port->signal(request, request->fault->signal);
+    if (request->fault->has_result)
+        *ret_answer = pk_value(request->fault->result);
+    return request->fault->has_result;
+}
+
 static struct pk_answer serve(struct pk_request *request)
 {
     struct pk_kernel *kernel = request->kernel;
@@ -100,6 +129,8 @@ static struct pk_answer serve(struct pk_request *request)
     struct pk_answer answer;
 
     if (denied && deny_call(request, denied, &answer))
+        return answer;
+    if (kernel->config.faults && inject(request, &answer))
         return answer;
     if (intercepted && !denied && kernel->interceptor && !request->resumed)
         return kernel->interceptor(request);
@@ -115,19 +146,21 @@ struct pk_answer pk_dispatch(struct pk_request *request, pid_t tid)
     struct pk_kernel *kernel = request->kernel;
     struct pk_answer answer;
 
-    request->received_ns = wants_time(kernel) ? io_now_ns() : 0;
+    if (!request->resumed || request->received_ns == 0)
+        request->received_ns = wants_time(kernel) ? io_now_ns() : 0;
     request->call = abi_syscall_by_nr(request->nr);
     request->note = NULL;
+    request->denied = false;
     request->traced = NULL;
     if (!identify(request, tid))
         return pk_error(request->task ? -EPERM : -ESRCH);
     kernel->current_context = request->context;
     kernel->current_task = request->task;
     kernel->current_request = request;
+    pk_trace_begin(request);
     answer = serve(request);
     kernel->current_request = NULL;
-    if (kernel->config.trace)
-        pk_trace_call(request);
+    pk_trace_answered(request, &answer);
     return answer;
 }
 
@@ -162,10 +195,9 @@ void pk_dispatch_done(struct pk_request *request, const struct pk_answer *answer
         kernel->stats.descriptors_handed++;
     if (answer->kind == PK_ANSWER_EXEC && result >= 0)
         kernel->stats.execs++;
-    pk_trace_result(request, answer, result, elapsed);
-    free(request->traced);
+    if (request->traced)
+        kernel->tracer->end(kernel->tracer->user, request, answer, result, elapsed);
     free(request->note);
-    request->traced = NULL;
     request->note = NULL;
     kernel->current_context = NULL;
     kernel->current_task = NULL;
@@ -219,6 +251,7 @@ struct pk_answer pk_denied(struct pk_request *request, int negative_errno, const
     denial.what = strbuf_text(&what);
     tell(request->kernel, request, &denial);
     pk_note(request, "denied: %s", rule);
+    request->denied = true;
     return pk_error(negative_errno);
 }
 

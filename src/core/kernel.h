@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/map.h"
 #include "core/context.h"
+#include "core/faults.h"
 #include "core/net-rules.h"
 #include "core/request.h"
 
@@ -47,16 +48,15 @@ struct pk_config {
     bool virtual_identity;         /* --uid: ids differ from the host's, or root is faked */
     struct pk_identity identity;   /* of the first process */
     struct pk_limits limits;
-    bool trace;              /* produce trace records */
-    uint32_t trace_families; /* bit per enum abi_family; 0 with `trace`: all */
-    bool stats;              /* measure the time of each call */
-    bool ipc_isolated;       /* the guest has an IPC namespace of its own */
-    bool unix_isolated;      /* no host AF_UNIX name can be reached natively (namespaces) */
-    bool test_device;        /* /dev/cerebro-test exists */
-    bool no_vdso;            /* programs ask for the time with a call that can be seen */
+    bool stats;               /* measure the time of each call */
+    bool ipc_isolated;        /* the guest has an IPC namespace of its own */
+    bool unix_isolated;       /* no host AF_UNIX name can be reached natively (namespaces) */
+    bool test_device;         /* /dev/cerebro-test exists */
+    bool no_vdso;             /* programs ask for the time with a call that can be seen */
+    struct pk_faults *faults; /* what is injected; borrowed, outlives the kernel; NULL: nothing */
     /*
-     * Numbers that come here whatever the table says, for the interceptor or to be denied;
-     * abi_may_intercept() or abi_may_deny() holds for each.
+     * Numbers that come here whatever the table says, for the interceptor, to be denied or to be
+     * injected into; abi_may_intercept() or abi_may_deny() holds for each.
      */
     uint64_t intercepted[PK_NR_LIMIT / 64];
     uint16_t denied[PK_NR_LIMIT]; /* positive errno with which a call fails; 0: it does not */
@@ -95,9 +95,26 @@ struct pk_audit_record {
 
 /* Where records go. Called on the kernel thread; must not block for long. Any may be NULL. */
 struct pk_sink {
-    void (*trace)(void *user, const char *line);
     void (*denial)(void *user, const struct pk_denial *denial);
     void (*audit)(void *user, const struct pk_audit_record *record);
+    void *user;
+};
+
+/*
+ * Somebody who is shown each served call (trace/trace.h). Called on the kernel thread, in this
+ * order for each call; must not block. `begin` may leave something in request->traced; without it
+ * the others are not called, and after `end` or `drop` it is gone.
+ */
+struct pk_tracer {
+    /* The call has come, and nothing was done yet: what goes in can be read. */
+    void (*begin)(void *user, struct pk_request *request);
+    /* There is an answer, and the guest still waits for it: what comes out can be read. */
+    void (*answered)(void *user, struct pk_request *request, const struct pk_answer *answer);
+    /* The guest got `result`, a value or a negative errno. */
+    void (*end)(void *user, struct pk_request *request, const struct pk_answer *answer,
+                int64_t result, uint64_t elapsed_ns);
+    /* The call is given up for now, and comes again. */
+    void (*drop)(void *user, struct pk_request *request);
     void *user;
 };
 
@@ -149,12 +166,15 @@ struct pk_personality {
      * adopts the context that goes with it (program, identity).
      */
     int (*exec_committed)(struct pk_request *request, const struct pk_exec_plan *plan);
+    /* The guest path behind a descriptor. Returns its length or a negative errno. */
+    ssize_t (*describe_fd)(struct pk_request *request, int fd, char *path, size_t size);
 };
 
 /* What the process kernel needs of the VFS without knowing it (contexts hold places). */
 struct pk_place_ops {
     struct vfs_place *(*ref)(struct vfs_place *place);
     void (*unref)(struct vfs_place *place);
+    const char *(*path)(const struct vfs_place *place); /* absolute; valid while it is held */
 };
 
 struct pk_kernel {
@@ -167,6 +187,7 @@ struct pk_kernel {
     pk_handler interceptor; /* sees the calls of config.intercepted first; NULL: nobody does */
     void *interceptor_user;
     const struct pk_observer *observer; /* borrowed; NULL: nobody is told */
+    const struct pk_tracer *tracer;     /* borrowed; NULL: nobody is shown */
     struct pk_request *current_request; /* the one that is being served; NULL: none */
     struct pk_stats stats;
     struct map tasks;     /* tid -> struct pk_task */
@@ -234,17 +255,27 @@ static inline bool pk_is_intercepted(const struct pk_config *config, int nr)
  */
 struct pk_answer pk_dispatch(struct pk_request *request, pid_t tid);
 
-/* Ends a request: statistics, trace line. `result` is the value or negative errno the guest got. */
+/* Ends a request: statistics, trace. `result` is the value or negative errno the guest got. */
 void pk_dispatch_done(struct pk_request *request, const struct pk_answer *answer, int64_t result);
 
-/*
- * The two halves of a trace line, for whoever does not dispatch: the call, formatted while the
- * guest still waits, when a trace is wanted (request->traced); and the line with what the guest
- * got, sent to the sink. They need kernel, task, call, nr, args and port.
- */
-void pk_trace_call(struct pk_request *request);
-void pk_trace_result(struct pk_request *request, const struct pk_answer *answer, int64_t result,
-                     uint64_t elapsed_ns);
+/* For who answers a request without pk_dispatch(), see struct pk_tracer. */
+static inline void pk_trace_begin(struct pk_request *request)
+{
+    if (request->kernel->tracer)
+        request->kernel->tracer->begin(request->kernel->tracer->user, request);
+}
+
+static inline void pk_trace_answered(struct pk_request *request, const struct pk_answer *answer)
+{
+    if (request->traced)
+        request->kernel->tracer->answered(request->kernel->tracer->user, request, answer);
+}
+
+static inline void pk_trace_drop(struct pk_request *request)
+{
+    if (request->traced)
+        request->kernel->tracer->drop(request->kernel->tracer->user, request);
+}
 
 /*
  * Refuses an action: counts and records it, tells the sink once per distinct line, and returns the

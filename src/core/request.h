@@ -17,6 +17,7 @@
 #include "core/task.h"
 
 struct abi_syscall;
+struct pk_fault;
 struct pk_kernel;
 struct pk_request;
 
@@ -73,6 +74,13 @@ struct pk_port_ops {
      * answer, false when it would have come to us all the same. May be NULL: always false.
      */
     bool (*unserved)(struct pk_request *request, struct pk_answer *ret_answer);
+    /* Sends a signal to the calling thread, to be taken when it has its answer. May be NULL. */
+    int (*signal)(struct pk_request *request, int number);
+    /*
+     * Has the request dispatched again after this time, with `resumed` and the same fault; the
+     * answer for now is pk_later(). May be NULL: nobody waits.
+     */
+    int (*delay)(struct pk_request *request, uint64_t ns);
 };
 
 struct pk_request {
@@ -83,12 +91,14 @@ struct pk_request {
     int nr;
     uint64_t args[6];
     uint64_t instruction; /* where the guest made the call */
-    bool resumed;         /* an interceptor has seen it and wants it served as usual */
+    bool denied;          /* a rule of the user's refuses it: for the trace */
+    bool resumed;         /* it was here before: an interceptor has seen it, or it was delayed */
     const struct pk_port_ops *port;
-    void *port_data;      /* the port's own */
-    uint64_t received_ns; /* for statistics and the trace; 0 when neither is on */
-    char *traced;         /* the call as the trace shows it; owned by the request */
-    char *note;           /* a handler's remark for the trace; owned by the request */
+    void *port_data;              /* the port's own */
+    const struct pk_fault *fault; /* what is injected into this call; NULL: nothing */
+    uint64_t received_ns;         /* for statistics and the trace; 0 when neither is on */
+    void *traced;                 /* the tracer's own, see struct pk_tracer */
+    char *note;                   /* a handler's remark for the trace; owned by the request */
 };
 
 /* A function that serves one number. */

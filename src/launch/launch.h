@@ -71,8 +71,7 @@ struct launch_options {
     char *const *envp;
     const char *allocator; /* library that takes malloc's place in the guest; NULL: none */
     struct pk_limits limits;
-    bool trace;
-    uint32_t trace_families; /* see struct pk_config */
+    struct pk_faults *faults; /* what is injected; borrowed; NULL: nothing */
     bool stats;
     bool no_walls;           /* leave out namespaces and Landlock */
     bool wait_for_all;       /* background processes may outlive the first one */
@@ -141,6 +140,7 @@ struct launch_hooks {
     struct pk_sink sink;
     launch_report report;               /* may be NULL */
     const struct pk_observer *observer; /* NULL: nobody; not with report_only */
+    const struct pk_tracer *tracer;     /* NULL: nobody */
     void *user;
 };
 

@@ -187,13 +187,6 @@ static void on_denial(void *user, const struct pk_denial *denial)
     channel_send(remote->channel, &message, used, -1);
 }
 
-static void on_trace(void *user, const char *line)
-{
-    struct remote *remote = user;
-
-    remote->outer.trace(remote->outer.user, line);
-}
-
 static void on_audit(void *user, const struct pk_audit_record *record)
 {
     struct remote *remote = user;
@@ -207,10 +200,8 @@ static void take_sink(struct remote *remote)
     struct pk_sink *sink = &remote->kernel->sink;
 
     remote->outer = *sink;
-    *sink = (struct pk_sink){.trace = sink->trace ? on_trace : NULL,
-                             .denial = on_denial,
-                             .audit = sink->audit ? on_audit : NULL,
-                             .user = remote};
+    *sink = (struct pk_sink){
+        .denial = on_denial, .audit = sink->audit ? on_audit : NULL, .user = remote};
 }
 
 /* Of a socket pair it is who made the pair. */

@@ -68,14 +68,15 @@ static void set_identity(struct pk_config *config, const struct launch_options *
     config->virtual_identity = is_root || (options->has_uid && options->uid != getuid());
 }
 
-/* A call that the program answers itself would never come to those who intercept or deny it. */
+/* A call that the program answers itself would never come to who intercepts, denies or injects. */
 static bool needs_no_vdso(const struct launch_options *options)
 {
     bool needed = options->no_vdso;
 
     for (int nr = 0; nr < PK_NR_LIMIT; nr++)
         needed |= abi_is_in_vdso(nr) &&
-                  (options->intercepted[nr / 64] >> nr % 64 & 1 || options->denied[nr]);
+                  (options->intercepted[nr / 64] >> nr % 64 & 1 || options->denied[nr] ||
+                   (options->faults && pk_faults_name(options->faults, nr)));
     return needed;
 }
 
@@ -98,13 +99,15 @@ static void make_config(const struct launch_options *options, struct pk_config *
 
     *config = (struct pk_config){.net = options->net,
                                  .limits = options->limits,
-                                 .trace = options->trace,
-                                 .trace_families = options->trace_families,
                                  .stats = options->stats,
+                                 .faults = options->faults,
                                  .test_device = options->test_device,
                                  .no_vdso = needs_no_vdso(options)};
     memcpy(config->intercepted, options->intercepted, sizeof(config->intercepted));
     set_denied(config, options);
+    for (int nr = 0; options->faults && nr < PK_NR_LIMIT; nr++)
+        if (pk_faults_name(options->faults, nr))
+            config->intercepted[nr / 64] |= 1ULL << nr % 64;
     snprintf(config->name, sizeof(config->name), "%s", slash ? slash + 1 : options->argv[0]);
     set_identity(config, options);
 }
@@ -144,10 +147,14 @@ static int prepare_host(struct run *run)
 static int make_kernel(struct run *run)
 {
     struct pk_config config;
+    int r;
 
     make_config(run->options, &config);
     config.net_rules = run->net_rules;
-    return pk_kernel_new(&config, &run->hooks->sink, &run->kernel, run->error);
+    r = pk_kernel_new(&config, &run->hooks->sink, &run->kernel, run->error);
+    if (r == 0)
+        run->kernel->tracer = run->hooks->tracer;
+    return r;
 }
 
 /*

@@ -34,6 +34,15 @@ int linux_place_of_fd(struct pk_request *request, int fd, struct vfs_place **ret
     return vfs_place_of_fd(request->kernel->vfs, ours, ret_place);
 }
 
+ssize_t linux_describe_fd(struct pk_request *request, int fd, char *path, size_t size)
+{
+    cleanup_close int ours = pk_get_fd(request, fd);
+
+    if (ours < 0)
+        return take_fd(&ours);
+    return vfs_describe_fd(request->kernel->vfs, ours, path, size);
+}
+
 static int directory_of_fd(struct pk_request *request, int fd, struct vfs_place **ret_place)
 {
     cleanup_close int ours = pk_get_fd(request, fd);
@@ -170,6 +179,7 @@ struct pk_answer linux_denied_quietly(struct pk_request *request, int negative_e
         &(struct pk_audit_record){
             .event = "denied", .what = strbuf_text(&what), .rule = rule, .answer = negative_errno});
     pk_note(request, "denied: %s", rule);
+    request->denied = true;
     return pk_error(negative_errno);
 }
 

@@ -127,7 +127,7 @@ static unsigned resolve_to_walk_flags(uint64_t resolve)
 static struct pk_answer hand_out(struct pk_request *request, const struct vfs_opened *opened,
                                  unsigned fd_flags)
 {
-    if (request->kernel->config.trace && (opened->blocks || opened->window))
+    if (request->traced && (opened->blocks || opened->window))
         pk_note(request, opened->blocks ? "a FIFO: waits for its peer" : "served descriptor");
     if (opened->blocks)
         return open_fifo(opened->fd, (opened->block_flags & ~O_CLOEXEC) | (int)fd_flags);

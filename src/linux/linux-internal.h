@@ -55,6 +55,9 @@ int linux_walk_text(struct pk_request *request, int dirfd, const char *path, uns
 /* The place behind a guest's descriptor, of any type. Returns 0 or a negative errno. */
 int linux_place_of_fd(struct pk_request *request, int fd, struct vfs_place **ret_place);
 
+/* pk_personality.describe_fd. */
+ssize_t linux_describe_fd(struct pk_request *request, int fd, char *path, size_t size);
+
 /* linux_walk_at() and vfs_resolve() in one. */
 int linux_resolve_at(struct pk_request *request, int dirfd, uint64_t path_address, unsigned flags,
                      struct vfs_place **ret_place);

@@ -41,6 +41,7 @@ static struct linux_state *state_new(void)
     if (state == NULL)
         return NULL;
     state->personality.name = "linux";
+    state->personality.describe_fd = linux_describe_fd;
     state->personality_used = personality(LINUX_PERSONALITY_QUERY) != PER_LINUX;
     make_token(state->token);
     take_host_names(state);

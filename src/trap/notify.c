@@ -160,7 +160,7 @@ bool trap_fill_request(struct trap_call *call, const struct seccomp_notif *notif
         return false;
     request->context = pk_context_by_id(kernel, limit.rlim_cur);
     kernel->current_context = request->context;
-    if (kernel->config.stats || kernel->config.trace)
+    if (kernel->config.stats || kernel->tracer)
         request->received_ns = io_now_ns();
     return request->context != NULL;
 }
@@ -171,7 +171,8 @@ static void undelivered(struct trap_call *call, const struct journal_outcome *ou
     struct trap *trap = call->trap;
 
     trap->kernel->stats.cancelled++;
-    if (!trap->features.wait_killable && outcome->value >= 0)
+    /* An injected error is given once, too: its rule has counted the call. */
+    if (!trap->features.wait_killable && (outcome->value >= 0 || call->request.fault))
         journal_add(trap, call, outcome);
     else
         base_close(outcome->fd);
@@ -257,21 +258,32 @@ static int64_t carry_out(struct trap_call *call, struct pk_answer *answer)
     return carry_value(call, answer);
 }
 
+/* On hosts where a signal would have taken the thread out of its notification. */
+static void send_signal(struct trap_call *call)
+{
+    if (call->signal && call->request.task)
+        syscall(SYS_tgkill, call->request.task->process->pid, call->tid, call->signal);
+}
+
 /* A deferred call is not done before it has come back: its time and its line come then. */
-static void conclude(struct trap_call *call, struct pk_answer *answer)
+void trap_conclude(struct trap_call *call, struct pk_answer *answer)
 {
     struct pk_request *request = &call->request;
     bool deferred = answer->kind == PK_ANSWER_DEFERRED;
     bool later = answer->kind == PK_ANSWER_LATER;
-    int64_t result = carry_out(call, answer);
+    int64_t result;
 
+    if (request->fault && request->fault->delay_exit_ns && !later && delay_answer(call, answer))
+        return;
+    result = carry_out(call, answer);
+    send_signal(call);
     if ((!deferred && !later) || result < 0) {
         pk_dispatch_done(request, answer, result);
         return;
     }
     request->kernel->stats.deferred += deferred;
     request->kernel->current_context = NULL;
-    free(request->traced);
+    pk_trace_drop(request);
     free(request->note);
 }
 
@@ -282,15 +294,20 @@ static void serve_result(struct trap_call *call, const struct seccomp_notif *not
     struct pk_answer answer = result->answer;
     bool alive = trap_fill_request(call, notif);
 
+    if (result->received_ns)
+        call->request.received_ns = result->received_ns;
+    if (alive)
+        pk_trace_begin(&call->request);
     if (!alive)
         answer = pk_error(-ESRCH);
     else if (result->job)
         answer = result->job->finish(result->job, &call->request, result->value);
+    pk_trace_answered(&call->request, &answer);
     if (result->job)
         result->job->release(result->job);
     else if (!alive)
         pk_answer_discard(&result->answer);
-    conclude(call, &answer);
+    trap_conclude(call, &answer);
 }
 
 void trap_serve(struct trap *trap, const struct seccomp_notif *notif)
@@ -320,7 +337,7 @@ void trap_serve(struct trap *trap, const struct seccomp_notif *notif)
     request->port = &trap_port_ops;
     request->port_data = &call;
     answer = pk_dispatch(request, call.tid);
-    conclude(&call, &answer);
+    trap_conclude(&call, &answer);
 }
 
 static void serve_held(struct trap *trap)
@@ -336,6 +353,12 @@ static void serve_held(struct trap *trap)
 
 int trap_resume(struct trap *trap, const struct pk_ticket *ticket)
 {
+    return trap_resume_with(trap, ticket, NULL, 0);
+}
+
+int trap_resume_with(struct trap *trap, const struct pk_ticket *ticket,
+                     const struct pk_fault *fault, uint64_t received_ns)
+{
     struct trap_call call = {.trap = trap, .id = ticket->id, .tid = ticket->tid};
     struct pk_request *request = &call.request;
     struct pk_answer answer;
@@ -348,10 +371,12 @@ int trap_resume(struct trap *trap, const struct pk_ticket *ticket)
     memcpy(request->args, ticket->args, sizeof(request->args));
     request->instruction = ticket->instruction;
     request->resumed = true;
+    request->fault = fault;
+    request->received_ns = received_ns;
     request->port = &trap_port_ops;
     request->port_data = &call;
     answer = pk_dispatch(request, call.tid);
-    conclude(&call, &answer);
+    trap_conclude(&call, &answer);
     if (!list_is_empty(&trap->held))
         serve_held(trap);
     return 0;
@@ -441,6 +466,8 @@ static int serve_next(struct trap *trap)
     if (clean_notice(&trap->notice))
         attend(trap);
     look_around(trap);
+    if (trap->delays.count)
+        delay_serve(trap);
     if (atomic_load(&trap->tree_gone))
         return 0;
     if (ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_RECV, &trap->notice) == 0) {

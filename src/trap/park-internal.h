@@ -33,7 +33,8 @@ struct park {
     int nr;
     uint64_t args[6];
     uint64_t instruction;
-    uint64_t id; /* of the notification, while WANTED */
+    uint64_t received_ns; /* see struct pk_request */
+    uint64_t id;          /* of the notification, while WANTED */
     enum park_state state;
     bool traced;         /* seized by the parking thread, its stops and its end are awaited */
     bool untouched;      /* SEIZED: the notification was gone, leave the thread as it is */

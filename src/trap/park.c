@@ -104,6 +104,7 @@ static struct park *park_new(const struct trap_call *call)
     park->nr = request->nr;
     memcpy(park->args, request->args, sizeof(park->args));
     park->instruction = request->instruction;
+    park->received_ns = request->received_ns;
     park->id = call->id;
     park->answer = pk_value(0);
     return park;
@@ -230,8 +231,10 @@ bool park_take(struct trap *trap, const struct seccomp_notif *notif, struct park
     park = map_get(&parking->by_tid, notif->pid);
     if (park && is_reissue(park, notif)) {
         forget(parking, park);
-        *ret_result =
-            (struct park_result){.job = park->job, .value = park->result, .answer = park->answer};
+        *ret_result = (struct park_result){.job = park->job,
+                                           .value = park->result,
+                                           .answer = park->answer,
+                                           .received_ns = park->received_ns};
         free(park);
         found = true;
     } else if (park) {

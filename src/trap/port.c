@@ -161,6 +161,20 @@ static bool port_unserved(struct pk_request *request, struct pk_answer *ret_answ
     }
 }
 
+/* With WAIT_KILLABLE_RECV it stays pending until the answer is there, else it would come first. */
+static int port_signal(struct pk_request *request, int number)
+{
+    struct trap_call *call = call_of(request);
+    long r;
+
+    if (!call->trap->features.wait_killable) {
+        call->signal = number;
+        return 0;
+    }
+    r = syscall(SYS_tgkill, request->task->process->pid, call->tid, number);
+    return r < 0 ? -errno : 0;
+}
+
 const struct pk_port_ops trap_port_ops = {
     .read = port_read,
     .write = port_write,
@@ -171,4 +185,6 @@ const struct pk_port_ops trap_port_ops = {
     .is_waiting = port_is_waiting,
     .ticket = port_ticket,
     .unserved = port_unserved,
+    .signal = port_signal,
+    .delay = delay_call,
 };

@@ -117,6 +117,7 @@ static struct trap *allocate(struct pk_kernel *kernel, const struct trap_feature
     trap->status_fd = -1;
     trap->loader_fd = -1;
     list_init(&trap->held);
+    list_init(&trap->delays.waiting);
     take_signals(trap);
     placement_init(&trap->placement, kernel, TRAP_SIGNAL, &trap->notice);
     /* Nobody looks into the process kernel, and orphans of a dead reaper stay descendants. */
@@ -561,6 +562,7 @@ void trap_free(struct trap *trap)
     placement_free(&trap->placement);
     end_tree(trap);
     park_stop(trap);
+    delay_free_all(trap);
     while (!list_is_empty(&trap->held)) {
         struct trap_held *held = list_entry(trap->held.next, struct trap_held, node);
 

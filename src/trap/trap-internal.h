@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/user.h>
+#include <time.h>
 
 #include "base/error.h"
 #include "base/list.h"
@@ -53,6 +54,15 @@ struct trap_watches {
     unsigned count;
 };
 
+/* Guests that wait because --inject says so: delay.c. Kernel thread only. */
+struct trap_delays {
+    struct list waiting; /* struct delayed, the earliest first */
+    unsigned count;
+    bool has_timer;
+    timer_t timer;
+};
+
+struct pk_fault;
 struct parking;
 struct starting;
 struct trap_walls;
@@ -80,6 +90,7 @@ struct trap {
     struct sock_fprog
         plain_filter; /* as it would be without interceptions; empty: there are none */
     struct trap_watches watches;
+    struct trap_delays delays;
     struct placement placement;
     struct starting *starting; /* between trap_begin() and trap_complete() */
 
@@ -109,6 +120,7 @@ struct trap_call {
     uint64_t id;
     pid_t tid;
     bool answered;                /* by clone_process(): nothing is to be sent */
+    int signal;                   /* to be sent behind the answer; 0: none */
     bool held;                    /* stopped under ptrace by inject(); the notification is gone */
     struct user_regs_struct regs; /* as they were at the stop, when held */
     uint64_t mask;                /* the thread's signal mask, when held */
@@ -153,6 +165,13 @@ bool trap_read_status(struct trap *trap);
 
 /* Serves one notification to its end. */
 void trap_serve(struct trap *trap, const struct seccomp_notif *notif);
+
+/* Carries an answer out and ends the request. */
+void trap_conclude(struct trap_call *call, struct pk_answer *answer);
+
+/* trap_resume() with what is injected, and the time at which the call came (0: now). */
+int trap_resume_with(struct trap *trap, const struct pk_ticket *ticket,
+                     const struct pk_fault *fault, uint64_t received_ns);
 
 /* Makes the kernel thread look at `woken`. Any thread, any signal handler. */
 void trap_wake(struct trap *trap);
@@ -223,6 +242,22 @@ int watch_interrupts(const struct trap *trap, int fd);
 
 /* Calls those whose descriptors have something to read. */
 void watch_serve(struct trap *trap);
+
+/* ---- delay.c ---- */
+
+/* pk_port_ops.delay. */
+int delay_call(struct pk_request *request, uint64_t ns);
+
+/*
+ * Keeps an answer back for the delay_exit_ns of the request's fault. Returns true when it was taken
+ * over, with the request's trace and remark; false: it is to be given now.
+ */
+bool delay_answer(struct trap_call *call, struct pk_answer *answer);
+
+/* Lets those go whose time has come. */
+void delay_serve(struct trap *trap);
+
+void delay_free_all(struct trap *trap);
 
 /* ---- clone.c ---- */
 
@@ -321,6 +356,7 @@ struct park_result {
     struct pk_job *job; /* owned by the caller; NULL: `answer` is final */
     int64_t value;
     struct pk_answer answer;
+    uint64_t received_ns; /* when the call came first; 0: not measured */
 };
 
 /*

@@ -57,7 +57,7 @@ static void make_kernel_actor(struct vfs *vfs)
 
 int vfs_new(struct pk_kernel *kernel, struct vfs **ret_vfs)
 {
-    static const struct pk_place_ops place_ops = {vfs_place_ref, vfs_place_unref};
+    static const struct pk_place_ops place_ops = {vfs_place_ref, vfs_place_unref, vfs_place_path};
     struct vfs *vfs = calloc(1, sizeof(*vfs));
     int r;
 

@@ -589,6 +589,18 @@ static void test_options_and_denials(void **state)
     pk_destroy(kernel);
 }
 
+static void test_faults_are_injected(void **state)
+{
+    process_kernel_t *kernel = create();
+
+    (void)state;
+    assert_int_equal(pk_set_option(kernel, "--inject", "getppid:error=EDOM:when=1"), 0);
+    assert_int_equal(run(kernel, ask_parent), EDOM << 8);
+    assert_int_equal(pk_set_option(kernel, "--inject", "close:error=EIO"), 0);
+    assert_true(pk_spawn(kernel, SH("true")) < 0);
+    pk_destroy(kernel);
+}
+
 static void test_what_the_program_denies_is_told(void **state)
 {
     process_kernel_t *kernel = create();
@@ -714,6 +726,7 @@ int main(void)
         cmocka_unit_test(test_destroy_ends_the_guest),
         cmocka_unit_test(test_signal_and_two_kernels),
         cmocka_unit_test(test_options_and_denials),
+        cmocka_unit_test(test_faults_are_injected),
         cmocka_unit_test(test_what_the_program_denies_is_told),
         cmocka_unit_test(test_hidden_and_profile),
         cmocka_unit_test(test_actions_are_recorded),
