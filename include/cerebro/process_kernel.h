@@ -91,7 +91,8 @@ PK_API process_kernel_t *pk_create(process_kernel_type_t type, const char *name)
 
 /*
  * Ends the guest, waits for its end and frees the kernel. One that was attached to is left running.
- * NULL is allowed.
+ * Handlers that still run are waited for as long as they may take (5 seconds where that is for
+ * ever), so what they use can be freed afterwards unless one of them hangs. NULL is allowed.
  */
 PK_API void pk_destroy(process_kernel_t *kernel);
 
@@ -246,6 +247,8 @@ PK_API long pk_call_return_fd(struct pk_call *call, int fd, bool cloexec);
 
 /*
  * Answers later: from any thread, with pk_call_return(), which frees the call. No timeout runs.
+ * pk_call_return() in the handler itself, without pk_call_defer(), answers at once; what the
+ * handler returns is ignored then, and the call is freed afterwards.
  */
 PK_API long pk_call_defer(struct pk_call *call);
 PK_API int pk_call_return(struct pk_call *call, long result);
@@ -292,6 +295,8 @@ PK_API int pk_attach(process_kernel_t *kernel, pid_t pid);
 
 /*
  * Leaves the process that the kernel is attached to: calls that wait for a handler go on natively.
+ * Handlers may still run when it returns; a later pk_attach() or pk_spawn() waits for them as
+ * pk_destroy() does.
  * The same as the end of your program, or pk_destroy(). Returns 0, -ESRCH when it is attached to
  * none, -EINVAL when its guest was spawned. `cerebro detach` can do that, too.
  */

@@ -6,9 +6,10 @@
  *
  * Threads of one kernel, all of them with signals blocked:
  *   receivers   wait for messages; one that runs a handler leaves the waiting to another, so that a
- *               handler that hangs holds up nobody
- *   watchdog    answers calls whose handlers take too long
- * They are detached and hold a reference: a handler that never returns keeps the object alive.
+ *               handler that hangs holds up nobody. When there are as many as there may be, the
+ * last one runs no handler, but puts calls into a queue: so the end is always heard watchdog
+ * answers calls whose handlers take too long They are detached and hold a reference: a handler that
+ * never returns keeps the object alive.
  */
 #pragma once
 
@@ -23,7 +24,7 @@
 #include "control/channel.h"
 
 #define API_NUMBERS         512
-#define API_RECEIVERS_MAX   64
+#define API_RECEIVERS_MAX   65 /* 64 handlers, and one that waits for messages */
 #define API_TIMEOUT_DEFAULT 5000
 
 /* What a handler returns to say that the answer is given otherwise; no errno is below -4095. */
@@ -70,18 +71,25 @@ struct process_kernel {
     unsigned at_end;          /* of the idle ones: those that have found the channel closed */
     bool has_watchdog;
     bool watchdog_idle; /* it waits for a call, not for a time */
-    struct list calls;  /* struct pk_call, those whose handlers run */
+    unsigned late;      /* of the receivers: those whose handlers came too late and still run */
+    struct list calls;  /* struct pk_call, those that wait for their handlers' answers */
+    struct list queue;  /* of these, those for which no thread is free */
 
     atomic_uint_fast64_t intercepted, io_operations, errors; /* no lock */
     struct list node;                                        /* on the library's list, its lock */
 };
 
 struct pk_call {
-    struct list node; /* on process_kernel.calls while its handler runs */
+    struct list node;   /* on process_kernel.calls until its handler has run */
+    struct list queued; /* on process_kernel.queue */
+    bool late;          /* counted in process_kernel.late; guarded by the kernel's lock */
     process_kernel_t *kernel;
     struct channel_call request;
-    uint64_t deadline_ns; /* 0: none */
-    atomic_bool answered; /* whoever sets it answers */
+    uint64_t deadline_ns;   /* 0: none */
+    atomic_uint references; /* of the handler, and of pk_call_return(): in any order */
+    bool deferred;          /* the handler does not answer; only its thread looks */
+    atomic_bool returned;   /* pk_call_return() has had it */
+    atomic_bool answered;   /* whoever sets it answers */
 };
 
 /* ---- error.c ---- */
@@ -119,7 +127,10 @@ uint64_t api_memory_allocated(const struct api_memory *account);
 /* The path of the program. */
 const char *api_program_path(void);
 
-/* Claims the kernel for a new guest, and gives it back when there will be none. */
+/*
+ * Claims the kernel for a new guest, waiting for handlers of the last one as long as they may take;
+ * and gives it back when there will be none.
+ */
 int api_take_turn(process_kernel_t *kernel);
 void api_give_up(process_kernel_t *kernel);
 
@@ -127,6 +138,15 @@ void api_give_up(process_kernel_t *kernel);
 
 /* Starts the threads of a guest that has started. Returns 0 or a negative errno. */
 int api_start_threads(process_kernel_t *kernel);
+
+/*
+ * Waits for the threads of a guest that has ended: for those in handlers as long as a handler may
+ * take, not for those that are late already. With the kernel's lock.
+ */
+void api_await_threads(process_kernel_t *kernel);
+
+/* Asks the kernel's process to end the guest, or its keeper to detach. With the kernel's lock. */
+void api_ask_to_stop(const process_kernel_t *kernel);
 
 /* Tells of a denial. */
 void api_denial(process_kernel_t *kernel, const struct channel_message *message);
@@ -138,6 +158,9 @@ void api_denial(process_kernel_t *kernel, const struct channel_message *message)
  * the guest does not wait any more.
  */
 int api_answer(struct pk_call *call, long result);
+
+/* Answers a call that no handler has seen. Takes the call. */
+void api_drop(struct pk_call *call, long result);
 
 /* Runs the handler of a call and does what it says. Takes the call. */
 void api_handle(struct pk_call *call);

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "api/api-internal.h"
 #include "base/cleanup.h"
@@ -70,11 +69,10 @@ static int attach(process_kernel_t *kernel, pid_t pid)
     kernel->guest = pid;
     kernel->supervisor = attachment.keeper;
     kernel->attached = true;
-    r = api_start_threads(kernel);
-    if (r < 0)
-        return api_fail(r, NULL, "cannot start a thread: %s", strerror(-r));
+    /* Before the threads, which may tell of its end. */
     api_tell(kernel, PK_EVENT_STARTED, 0, 0, "");
-    return 0;
+    r = api_start_threads(kernel);
+    return r < 0 ? api_fail(r, NULL, "cannot start a thread: %s", strerror(-r)) : 0;
 }
 
 PK_API int pk_attach(process_kernel_t *kernel, pid_t pid)
@@ -92,16 +90,6 @@ PK_API int pk_attach(process_kernel_t *kernel, pid_t pid)
     return r;
 }
 
-/* The keeper reads at once, but may be behind with many calls. */
-static void ask_to_stop(const process_kernel_t *kernel)
-{
-    struct channel_message stop = {.type = CHANNEL_STOP};
-    struct timespec nap = {.tv_nsec = 1000000};
-
-    while (channel_send(kernel->channel, &stop, 0, -1) == -EAGAIN)
-        nanosleep(&nap, NULL);
-}
-
 PK_API int pk_detach(process_kernel_t *kernel)
 {
     int r = 0;
@@ -114,7 +102,7 @@ PK_API int pk_detach(process_kernel_t *kernel)
         r = api_fail(EINVAL, "end it with pk_destroy()", "the guest of kernel %s was spawned",
                      kernel->name);
     if (r == 0)
-        ask_to_stop(kernel);
+        api_ask_to_stop(kernel);
     while (r == 0 && kernel->running && kernel->attached)
         pthread_cond_wait(&kernel->changed, &kernel->lock);
     pthread_mutex_unlock(&kernel->lock);

@@ -22,7 +22,6 @@
 #define PATIENCE_MS 1000 /* for a kernel that is busy with other calls */
 
 static __thread process_kernel_t *current;
-static __thread bool deferred; /* the call whose handler runs here belongs to somebody else now */
 
 PK_API process_kernel_t *pk_get_current(void)
 {
@@ -185,38 +184,56 @@ static void retire(struct pk_call *call)
 {
     pthread_mutex_lock(&call->kernel->lock);
     list_remove(&call->node);
+    call->kernel->late -= call->late;
+    call->late = false;
     pthread_mutex_unlock(&call->kernel->lock);
 }
 
 PK_API long pk_call_defer(struct pk_call *call)
 {
     retire(call);
-    deferred = true;
+    call->deferred = true;
     return API_DEFERRED;
 }
 
 static void release(struct pk_call *call)
 {
+    if (atomic_fetch_sub(&call->references, 1) > 1)
+        return;
     api_unref(call->kernel);
     free(call);
 }
 
+static int answer(struct pk_call *call, long result)
+{
+    if (result == API_NATIVE)
+        return send_native(call);
+    if (result == PK_FORWARD)
+        return forward(call);
+    if (result == API_DONE)
+        return 0;
+    if (result >= -4095)
+        return api_answer(call, result);
+    atomic_fetch_add(&call->kernel->errors, 1);
+    return api_answer(call, -EIO);
+}
+
+/* In the handler, or on another thread before pk_call_defer(), it is as good as afterwards. */
 PK_API int pk_call_return(struct pk_call *call, long result)
 {
     int r;
 
-    if (result == API_NATIVE)
-        r = send_native(call);
-    else if (result == PK_FORWARD)
-        r = forward(call);
-    else if (result == API_DONE)
-        r = 0;
-    else
-        r = api_answer(call, result < -4095 ? -EIO : result);
-    if (result < -4095 && result > PK_FORWARD)
-        atomic_fetch_add(&call->kernel->errors, 1);
+    if (atomic_exchange(&call->returned, true))
+        return -ENOENT;
+    r = answer(call, result);
     release(call);
     return r;
+}
+
+void api_drop(struct pk_call *call, long result)
+{
+    pk_call_return(call, result);
+    release(call);
 }
 
 static long run_plain(struct pk_call *call, void *user)
@@ -274,23 +291,22 @@ static bool run_handler(struct pk_call *call, long *ret_result)
 void api_handle(struct pk_call *call)
 {
     long result = PK_FORWARD;
-    int nr = call->request.nr;
     process_kernel_t *kernel = call->kernel;
     bool fine;
 
     atomic_fetch_add(&kernel->intercepted, 1);
     current = kernel;
-    deferred = false;
     fine = run_handler(call, &result);
     current = NULL;
-    /* Somebody may have answered a deferred call, and with it freed it, by now. */
-    if (deferred)
-        return;
     retire(call);
     if (!fine) {
         atomic_fetch_add(&kernel->errors, 1);
-        api_tell(kernel, PK_EVENT_CRASH, nr, 0, "");
+        api_tell(kernel, PK_EVENT_CRASH, call->request.nr, 0, "");
         result = -EIO;
     }
-    pk_call_return(call, result == API_DEFERRED ? -EIO : result);
+    if (!call->deferred)
+        pk_call_return(call, result);
+    else if (!fine)
+        api_answer(call, -EIO); /* it may not have come to hand it over */
+    release(call);
 }

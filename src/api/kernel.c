@@ -59,6 +59,7 @@ PK_API process_kernel_t *pk_create(process_kernel_type_t type, const char *name)
     kernel->channel = kernel->listener = -1;
     kernel->timeout_ms = API_TIMEOUT_DEFAULT;
     list_init(&kernel->calls);
+    list_init(&kernel->queue);
     snprintf(kernel->name, sizeof(kernel->name), "%s", name ? name : "cerebro");
     pthread_mutex_lock(&all_lock);
     list_append(&all, &kernel->node);
@@ -68,8 +69,6 @@ PK_API process_kernel_t *pk_create(process_kernel_type_t type, const char *name)
 
 PK_API void pk_destroy(process_kernel_t *kernel)
 {
-    struct channel_message stop = {.type = CHANNEL_STOP};
-
     if (kernel == NULL)
         return;
     pthread_mutex_lock(&all_lock);
@@ -77,17 +76,33 @@ PK_API void pk_destroy(process_kernel_t *kernel)
     pthread_mutex_unlock(&all_lock);
     pthread_mutex_lock(&kernel->lock);
     if (kernel->running)
-        channel_send(kernel->channel, &stop, 0, -1);
+        api_ask_to_stop(kernel);
     while (kernel->running)
         pthread_cond_wait(&kernel->changed, &kernel->lock);
+    api_await_threads(kernel);
     kernel->on_event = NULL;
     pthread_mutex_unlock(&kernel->lock);
     api_unref(kernel);
 }
 
 /*
- * A copy of a channel would keep the other side believing that we live. With the list's lock, so
- * that the child finds the list whole.
+ * In a child: the threads and the guest are its parent's. A copy of a channel would keep the other
+ * side believing that the parent lives.
+ */
+static void disown(process_kernel_t *kernel)
+{
+    base_close(take_fd(&kernel->channel));
+    base_close(take_fd(&kernel->listener));
+    pthread_mutex_init(&kernel->lock, NULL);
+    pthread_cond_init(&kernel->changed, NULL);
+    kernel->running = kernel->has_watchdog = false;
+    kernel->receivers = kernel->idle = kernel->at_end = kernel->late = 0;
+    kernel->guest = kernel->front = 0;
+}
+
+/*
+ * With the list's lock, so that the child finds the list whole: the function that it runs may leave
+ * with exit(3), and so call the program's pk_shutdown().
  */
 pid_t api_fork(void)
 {
@@ -97,13 +112,8 @@ pid_t api_fork(void)
     pthread_mutex_lock(&all_lock);
     pid = fork();
     if (pid == 0)
-        list_for_each(kernel, &all, node)
-        {
-            base_close(kernel->channel);
-            base_close(kernel->listener);
-        }
-    else
-        pthread_mutex_unlock(&all_lock);
+        list_for_each(kernel, &all, node) disown(kernel);
+    pthread_mutex_unlock(&all_lock);
     return pid;
 }
 

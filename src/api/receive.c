@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -68,6 +69,8 @@ static struct pk_call *new_call(process_kernel_t *kernel, const struct channel_c
     call->kernel = kernel;
     call->request = *request;
     list_init(&call->node);
+    list_init(&call->queued);
+    atomic_init(&call->references, 2);
     atomic_fetch_add(&kernel->references, 1);
     return call;
 }
@@ -106,42 +109,94 @@ static void leave_post(struct post *post)
 
 static void *receiver(void *argument);
 
-/* Before this thread leaves the waiting: somebody has to wait for the next message. */
-static void find_successor(process_kernel_t *kernel)
+/*
+ * Before this thread leaves the waiting: somebody has to wait for the next message. False: nobody
+ * can, and somebody who runs a handler will see to the queue.
+ */
+static bool find_successor(process_kernel_t *kernel)
 {
-    kernel->idle--;
-    if (kernel->idle > 0 || kernel->receivers >= API_RECEIVERS_MAX)
-        return;
-    if (start_thread(receiver, kernel) == 0) {
-        kernel->receivers++;
-        kernel->idle++;
+    if (kernel->idle > 1) {
+        kernel->idle--;
+        return true;
     }
+    if (kernel->receivers < API_RECEIVERS_MAX && start_thread(receiver, kernel) == 0) {
+        kernel->receivers++;
+        return true;
+    }
+    if (kernel->receivers > 1)
+        return false;
+    kernel->idle--;
+    return true;
+}
+
+/* Has the watchdog look after the call. */
+static void note_call(process_kernel_t *kernel, struct pk_call *call)
+{
+    if (kernel->timeout_ms)
+        call->deadline_ns = io_now_ns() + kernel->timeout_ms * NS_PER_MS;
+    if (kernel->watchdog_idle && call->deadline_ns)
+        pthread_cond_broadcast(&kernel->changed);
+    list_append(&kernel->calls, &call->node);
+}
+
+/* False when this thread goes on waiting. */
+static bool begin_call(process_kernel_t *kernel, struct pk_call *call)
+{
+    bool runs;
+
+    pthread_mutex_lock(&kernel->lock);
+    note_call(kernel, call);
+    runs = find_successor(kernel);
+    if (!runs)
+        list_append(&kernel->queue, &call->queued);
+    pthread_mutex_unlock(&kernel->lock);
+    return runs;
+}
+
+static struct pk_call *first_queued(process_kernel_t *kernel)
+{
+    struct pk_call *call;
+
+    if (list_is_empty(&kernel->queue))
+        return NULL;
+    call = list_entry(kernel->queue.next, struct pk_call, queued);
+    list_remove(&call->queued);
+    return call;
+}
+
+/* The next call of the queue, or NULL: then this thread waits for messages again. */
+static struct pk_call *end_call(process_kernel_t *kernel)
+{
+    struct pk_call *next;
+
+    pthread_mutex_lock(&kernel->lock);
+    next = first_queued(kernel);
+    kernel->idle += next == NULL;
+    pthread_mutex_unlock(&kernel->lock);
+    return next;
 }
 
 static void serve_call(process_kernel_t *kernel, struct post *post,
                        const struct channel_message *message)
 {
     uint64_t start = io_now_ns();
+    struct pk_call *call;
 
-    struct pk_call *call = new_call(kernel, &message->call);
+    if (message->call.nr < 0 || message->call.nr >= API_NUMBERS)
+        return;
+    call = new_call(kernel, &message->call);
+    if (call == NULL) {
+        struct pk_call lost = {.kernel = kernel, .request = message->call};
 
-    if (call == NULL || message->call.nr < 0 || message->call.nr >= API_NUMBERS) {
-        free(call);
+        api_answer(&lost, -ENOMEM);
         return;
     }
-    pthread_mutex_lock(&kernel->lock);
-    find_successor(kernel);
-    if (kernel->timeout_ms)
-        call->deadline_ns = start + kernel->timeout_ms * NS_PER_MS;
-    if (kernel->watchdog_idle && call->deadline_ns)
-        pthread_cond_broadcast(&kernel->changed);
-    list_append(&kernel->calls, &call->node);
-    pthread_mutex_unlock(&kernel->lock);
+    if (!begin_call(kernel, call))
+        return;
     api_handle(call);
     post->next_cpu = io_now_ns() - start < SHORT_NS ? message->call.cpu : -1;
-    pthread_mutex_lock(&kernel->lock);
-    kernel->idle++;
-    pthread_mutex_unlock(&kernel->lock);
+    while ((call = end_call(kernel)))
+        api_handle(call);
 }
 
 /* What is known of how it ended; -1: nothing. */
@@ -156,6 +211,19 @@ static void reap(pid_t front)
 {
     while (front > 0 && waitpid(front, NULL, 0) < 0 && errno == EINTR)
         ;
+}
+
+/* The guest waits for no answer any more, so no handler is asked. */
+static void drop_queue(process_kernel_t *kernel)
+{
+    struct pk_call *call;
+
+    pthread_mutex_lock(&kernel->lock);
+    while ((call = first_queued(kernel))) {
+        list_remove(&call->node);
+        api_drop(call, -EIO);
+    }
+    pthread_mutex_unlock(&kernel->lock);
 }
 
 /* The guest has ended or was left alone, or its kernel has ended: once for each guest. */
@@ -174,6 +242,9 @@ static void conclude(process_kernel_t *kernel, const struct channel_message *las
     pthread_mutex_unlock(&kernel->lock);
     if (late)
         return;
+    /* Other receivers wait in vain, even if a child of the program has a copy of the other end. */
+    shutdown(kernel->channel, SHUT_RD);
+    drop_queue(kernel);
     reap(front);
     api_tell(kernel, ended ? PK_EVENT_ENDED : PK_EVENT_DETACHED, 0, status, "");
     pthread_mutex_lock(&kernel->lock);
@@ -267,9 +338,16 @@ static void look_at_first(process_kernel_t *kernel)
         wait_until(kernel, call->deadline_ns);
         return;
     }
-    /* Its handler still has it; it is only not looked after any more. */
     list_remove(&call->node);
-    api_answer(call, -ETIMEDOUT);
+    if (!list_is_empty(&call->queued)) {
+        list_remove(&call->queued);
+        api_drop(call, -ETIMEDOUT);
+    } else {
+        /* Its handler still has it; it is only not looked after any more. */
+        api_answer(call, -ETIMEDOUT);
+        call->late = true;
+        kernel->late++;
+    }
     atomic_fetch_add(&kernel->errors, 1);
     pthread_mutex_unlock(&kernel->lock);
     api_tell(kernel, PK_EVENT_TIMEOUT, nr, 0, "");
@@ -294,6 +372,25 @@ static void *watchdog(void *argument)
     pthread_mutex_unlock(&kernel->lock);
     api_unref(kernel);
     return NULL;
+}
+
+void api_await_threads(process_kernel_t *kernel)
+{
+    unsigned patience = kernel->timeout_ms ? kernel->timeout_ms : API_TIMEOUT_DEFAULT;
+    uint64_t deadline = io_now_ns() + patience * NS_PER_MS;
+
+    while ((kernel->receivers > kernel->late || kernel->has_watchdog) && io_now_ns() < deadline)
+        wait_until(kernel, deadline);
+}
+
+/* Who is asked reads at once, but may be behind with many calls. */
+void api_ask_to_stop(const process_kernel_t *kernel)
+{
+    struct channel_message stop = {.type = CHANNEL_STOP};
+    struct timespec nap = {.tv_nsec = NS_PER_MS};
+
+    while (channel_send(kernel->channel, &stop, 0, -1) == -EAGAIN)
+        nanosleep(&nap, NULL);
 }
 
 int api_start_threads(process_kernel_t *kernel)

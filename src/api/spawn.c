@@ -143,6 +143,15 @@ static int failed(pid_t front, const struct channel_message *message)
     return api_take_error(&error);
 }
 
+/* A guest whose calls nobody would answer: with the channel's end it is ended. */
+static int end_at_once(process_kernel_t *kernel, int code)
+{
+    base_close(take_fd(&kernel->channel));
+    while (waitpid(kernel->front, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return api_fail(code, NULL, "cannot start a thread: %s", strerror(abs(code)));
+}
+
 /* Waits until the guest has started, or has not. */
 static int await_start(process_kernel_t *kernel)
 {
@@ -170,16 +179,14 @@ static int await_start(process_kernel_t *kernel)
 int api_take_turn(process_kernel_t *kernel)
 {
     pthread_mutex_lock(&kernel->lock);
+    if (!kernel->running)
+        api_await_threads(kernel);
     if (kernel->running) {
         pthread_mutex_unlock(&kernel->lock);
         return api_fail(EBUSY, "wait for it, or make another kernel", "kernel %s has a guest",
                         kernel->name);
     }
-    if (kernel->idle > 0 || kernel->has_watchdog || !list_is_empty(&kernel->calls)) {
-        while (kernel->idle > 0 || kernel->has_watchdog)
-            pthread_cond_wait(&kernel->changed, &kernel->lock);
-    }
-    if (kernel->receivers > 0) {
+    if (kernel->receivers > 0 || kernel->has_watchdog) {
         pthread_mutex_unlock(&kernel->lock);
         return api_fail(EBUSY, "make another kernel",
                         "a handler of kernel %s has not returned since its last guest",
@@ -222,7 +229,8 @@ static int spawn(process_kernel_t *kernel, char *const argv[])
     if (r < 0)
         return r;
     api_tell(kernel, PK_EVENT_STARTED, 0, 0, "");
-    return api_start_threads(kernel);
+    r = api_start_threads(kernel);
+    return r < 0 ? end_at_once(kernel, r) : 0;
 }
 
 PK_API pid_t pk_spawn(process_kernel_t *kernel, char *const argv[])
