@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/un.h>
@@ -60,6 +61,22 @@ pid_t target_parent(pid_t pid);
 
 /* True when the process is a guest of a process kernel. */
 bool target_is_guest(pid_t pid);
+
+/* ---- limits.c ---- */
+
+const char *limit_name(enum channel_limit limit);
+int limit_resource(enum channel_limit limit); /* RLIMIT_... */
+
+/*
+ * What a limit of a process is, and what it is to be. Returns 0, or a negative errno with `error`
+ * filled in: -EINVAL when it may not have that much.
+ */
+int limit_plan(pid_t pid, enum channel_limit limit, uint64_t value, struct rlimit *ret_now,
+               struct rlimit *ret_wanted, struct base_error *error);
+
+/* Refuses limits that the keeper could not set. Returns 0 or -EINVAL. */
+int limits_check(const struct target *target, const struct channel_rules *rules,
+                 struct base_error *error);
 
 /* ---- container.c ---- */
 

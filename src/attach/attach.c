@@ -20,69 +20,6 @@
 
 #define ATTEMPTS 3
 
-/* ---- limits ---- */
-
-static const char *const limit_names[CHANNEL_LIMIT_COUNT] = {
-    [CHANNEL_LIMIT_MEMORY] = "memory",
-    [CHANNEL_LIMIT_FILES] = "files",
-    [CHANNEL_LIMIT_CPU] = "cpu",
-    [CHANNEL_LIMIT_FSIZE] = "fsize",
-};
-
-static int parse_limit(const char *name, const char *value, struct channel_rules *rules,
-                       struct base_error *error)
-{
-    if (strcmp(name, "pids") == 0)
-        return base_fail(error, EINVAL, "start the program with cerebro run --limit pids=N",
-                         "pids cannot be limited on a running process: the host counts those of "
-                         "a user, or of a cgroup that a program is started in");
-    for (size_t i = 0; i < CHANNEL_LIMIT_COUNT; i++) {
-        uint64_t number;
-
-        if (strcmp(name, limit_names[i]) != 0)
-            continue;
-        if (io_parse_size(value, &number) < 0 || number == 0)
-            return base_fail(error, EINVAL, NULL, "limit %s: '%s' is not a positive number", name,
-                             value);
-        rules->limits[i] = number;
-        return 0;
-    }
-    return base_fail(error, EINVAL, "use memory, files, cpu or fsize", "there is no limit '%s'",
-                     name);
-}
-
-int attach_parse_limits(const char *text, struct channel_rules *rules, struct base_error *error)
-{
-    cleanup_free char *copy = strdup(text);
-    char *save = NULL;
-    int r = copy ? 0 : -ENOMEM;
-
-    for (char *item = copy ? strtok_r(copy, ",", &save) : NULL; item && r == 0;
-         item = strtok_r(NULL, ",", &save)) {
-        char *equals = strchr(item, '=');
-
-        if (equals == NULL)
-            return base_fail(error, EINVAL, NULL, "a limit is NAME=VALUE, not '%s'", item);
-        *equals = '\0';
-        r = parse_limit(item, equals + 1, rules, error);
-    }
-    return r;
-}
-
-static int check_limits(const struct target *target, const struct channel_rules *rules,
-                        struct base_error *error)
-{
-    uint64_t memory = rules->limits[CHANNEL_LIMIT_MEMORY];
-
-    if (memory && target->memory > memory)
-        return base_fail(error, EINVAL, "allow it more than it has",
-                         "process %d has %llu bytes of address space already, more than the limit "
-                         "of %llu",
-                         target->pid, (unsigned long long)target->memory,
-                         (unsigned long long)memory);
-    return 0;
-}
-
 /* ---- rules ---- */
 
 static void complete_rules(pid_t target, struct channel_rules *rules)
@@ -265,7 +202,7 @@ int attach_process(pid_t target, struct channel_rules *rules, const struct attac
     r = target_examine(target, &facts, &local);
     complete_rules(target, rules);
     if (r == 0)
-        r = check_limits(&facts, rules, &local);
+        r = limits_check(&facts, rules, &local);
     if (r == 0)
         r = link_find(target, &channel, &attachment.keeper, &local);
     if (r == 0)

@@ -23,43 +23,16 @@
 
 /* ---- limits ---- */
 
-static const struct {
-    const char *name;
-    int resource;
-} limits[CHANNEL_LIMIT_COUNT] = {
-    [CHANNEL_LIMIT_MEMORY] = {"memory", RLIMIT_AS},
-    [CHANNEL_LIMIT_FILES] = {"files", RLIMIT_NOFILE},
-    [CHANNEL_LIMIT_CPU] = {"cpu", RLIMIT_CPU},
-    [CHANNEL_LIMIT_FSIZE] = {"fsize", RLIMIT_FSIZE},
-};
-
-/* The host counts processor time from the start of the process; we from now on. */
-static uint64_t seconds_used(pid_t pid)
-{
-    struct timespec used = {0};
-    clockid_t clock;
-
-    if (clock_getcpuclockid(pid, &clock) == 0)
-        clock_gettime(clock, &used);
-    return (uint64_t)used.tv_sec;
-}
-
 static int set_limit(struct keeper *keeper, unsigned i, uint64_t value, struct base_error *error)
 {
     struct rlimit now;
     struct rlimit wanted;
+    int r = limit_plan(keeper->target, i, value, &now, &wanted, error);
 
-    if (prlimit(keeper->target, limits[i].resource, NULL, &now) < 0)
-        return base_fail(error, errno, NULL, "limit %s: %s", limits[i].name, strerror(errno));
-    if (i == CHANNEL_LIMIT_CPU)
-        value += seconds_used(keeper->target);
-    if (value > now.rlim_max)
-        return base_fail(error, EINVAL, "give it less",
-                         "limit %s: process %d may not have more than %" PRIu64, limits[i].name,
-                         keeper->target, (uint64_t)now.rlim_max);
-    wanted = (struct rlimit){.rlim_cur = value, .rlim_max = now.rlim_max};
-    if (prlimit(keeper->target, limits[i].resource, &wanted, NULL) < 0)
-        return base_fail(error, errno, NULL, "limit %s: %s", limits[i].name, strerror(errno));
+    if (r < 0)
+        return r;
+    if (prlimit(keeper->target, limit_resource(i), &wanted, NULL) < 0)
+        return base_fail(error, errno, NULL, "limit %s: %s", limit_name(i), strerror(errno));
     keeper->former[i] = now;
     keeper->limited[i] = true;
     return 0;
@@ -73,11 +46,11 @@ static void put_limits_back(struct keeper *keeper)
         if (!keeper->limited[i])
             continue;
         keeper->limited[i] = false;
-        if (keeper->target_ended || prlimit(keeper->target, limits[i].resource, NULL, &now) < 0)
+        if (keeper->target_ended || prlimit(keeper->target, limit_resource(i), NULL, &now) < 0)
             continue;
         now.rlim_cur =
             keeper->former[i].rlim_cur < now.rlim_max ? keeper->former[i].rlim_cur : now.rlim_max;
-        prlimit(keeper->target, limits[i].resource, &now, NULL);
+        prlimit(keeper->target, limit_resource(i), &now, NULL);
     }
 }
 
@@ -156,7 +129,7 @@ static void describe_rules(const struct channel_rules *rules, struct strbuf *tex
         }
     for (unsigned i = 0; i < CHANNEL_LIMIT_COUNT; i++)
         if (rules->limits[i])
-            strbuf_addf(text, "%s%s %" PRIu64, text->length ? "; " : "", limits[i].name,
+            strbuf_addf(text, "%s%s %" PRIu64, text->length ? "; " : "", limit_name(i),
                         rules->limits[i]);
 }
 
@@ -431,7 +404,7 @@ int keeper_describe(void *user, const char *argument, struct strbuf *answer)
     for (unsigned i = 0; keeper->active && i < CHANNEL_LIMIT_COUNT; i++) {
         if (!keeper->limited[i])
             continue;
-        strbuf_addf(answer, "%s\"%s\":%" PRIu64, first ? "" : ",", limits[i].name,
+        strbuf_addf(answer, "%s\"%s\":%" PRIu64, first ? "" : ",", limit_name(i),
                     keeper->rules.limits[i]);
         first = false;
     }

@@ -272,6 +272,7 @@ static bool breaks_off(long nr)
     case SYS_writev:
     case SYS_sendto:
     case SYS_sendmsg:
+    case SYS_connect:
     case SYS_accept:
     case SYS_accept4:
     case SYS_epoll_wait:

@@ -8,8 +8,8 @@
  * - storm: threads under timers with handlers;
  * - vfork: busy, and one thread waits in vfork();
  * - filtered: busy, with a seccomp filter of its own;
- * - read, poll, ppoll, nanosleep, futex, epoll, sigtimedwait, sigsuspend: one call that takes 700
- * ms;
+ * - read, poll, ppoll, nanosleep, futex, epoll, sigtimedwait, sigsuspend, connect: one call that
+ * takes 700 ms;
  * - int80: prints how a 32-bit getppid() ends: "fine", "ENOSYS"; or "none" where there is none.
  *
  * SIGTERM ends those with threads. Exit status 0: all was right; 1 with a line on stderr: what was
@@ -31,8 +31,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -260,6 +262,24 @@ static void *write_later(void *argument)
     return NULL;
 }
 
+/* With a time limit of its socket, which the host answers with EINTR after any interruption. */
+static int connect_to_full(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct timeval limit = {.tv_usec = WAIT_MS * 1000};
+    socklen_t length = sizeof(address);
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    int first = socket(AF_UNIX, SOCK_STREAM, 0);
+    int second = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    if (bind(listener, (struct sockaddr *)&address, sizeof(address.sun_family)) < 0 ||
+        getsockname(listener, (struct sockaddr *)&address, &length) < 0 ||
+        listen(listener, 0) < 0 || connect(first, (struct sockaddr *)&address, length) < 0 ||
+        setsockopt(second, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
+        fail("socket");
+    return connect(second, (struct sockaddr *)&address, length);
+}
+
 static void wait_in(const char *call)
 {
     struct timespec time = {.tv_nsec = WAIT_MS * 1000000L};
@@ -303,6 +323,9 @@ static void wait_in(const char *call)
     } else if (strcmp(call, "epoll") == 0) {
         if (epoll_wait(epoll_create1(0), &event, 1, WAIT_MS) != 0)
             fail("epoll");
+    } else if (strcmp(call, "connect") == 0) {
+        if (connect_to_full() == 0 || errno != EAGAIN)
+            fail("connect");
     } else if (strcmp(call, "sigtimedwait") == 0) {
         sigfillset(&set);
         if (sigtimedwait(&set, NULL, &time) >= 0 || errno != EAGAIN)

@@ -1,6 +1,7 @@
 /*
  * Attaching through the C library, to real processes.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -179,9 +180,67 @@ static void test_detaching_frees_held_calls(void **state)
     pk_destroy(kernel);
 }
 
+static unsigned count_entries(const char *format, pid_t pid)
+{
+    char path[64];
+    unsigned entries = 0;
+    DIR *directory;
+
+    snprintf(path, sizeof(path), format, pid);
+    directory = opendir(path);
+    assert_non_null(directory);
+    while (readdir(directory))
+        entries++;
+    closedir(directory);
+    return entries;
+}
+
+static unsigned memory_of(pid_t pid)
+{
+    struct target target;
+
+    assert_int_equal(target_read(pid, &target), 0);
+    return (unsigned)(target.memory / 4096);
+}
+
+/* What an attachment must not leave behind, here and in the target. */
+struct belongings {
+    unsigned own_descriptors, own_threads, descriptors, threads, pages;
+};
+
+static struct belongings count_belongings(pid_t pid)
+{
+    return (struct belongings){.own_descriptors = count_entries("/proc/%d/fd", getpid()),
+                               .own_threads = count_entries("/proc/%d/task", getpid()),
+                               .descriptors = count_entries("/proc/%d/fd", pid),
+                               .threads = count_entries("/proc/%d/task", pid),
+                               .pages = memory_of(pid)};
+}
+
+/* Threads end a moment after their kernel. The target has a descriptor open now and then. */
+static void nothing_is_left(pid_t pid, const struct belongings *before)
+{
+    struct belongings now;
+
+    kill(pid, SIGSTOP);
+    for (int i = 0; i < 1000; i++) {
+        now = count_belongings(pid);
+        if (now.own_threads <= before->own_threads)
+            break;
+        usleep(1000);
+    }
+    kill(pid, SIGCONT);
+    assert_true(now.own_threads <= before->own_threads);
+    assert_true(now.own_descriptors <= before->own_descriptors);
+    assert_true(now.threads <= before->threads);
+    assert_true(now.descriptors <= before->descriptors + 4);
+    assert_true(now.pages <= before->pages);
+}
+
 static void test_many_cycles(void **state)
 {
     pid_t pid = start_target("busy");
+    struct belongings before = count_belongings(pid);
 
     (void)state;
     for (int i = 0; i < CYCLES; i++) {
@@ -196,6 +255,40 @@ static void test_many_cycles(void **state)
             must(pk_detach(kernel));
         pk_destroy(kernel);
     }
+    nothing_is_left(pid, &before);
+    assert_int_equal(end_target(pid, SIGTERM), 0);
+}
+
+static atomic_int in_handler;
+
+static long take_a_while(struct pk_call *call, void *user)
+{
+    atomic_fetch_add(&in_handler, 1);
+    usleep(*(unsigned *)user);
+    atomic_fetch_sub(&in_handler, 1);
+    return pk_call_native(call);
+}
+
+/* Handlers that run while a kernel is detached are waited for, not complained of. */
+static void test_one_kernel_again_and_again(void **state)
+{
+    process_kernel_t *kernel = create();
+    pid_t pid = start_target("busy");
+    unsigned pause_us = 2000;
+
+    (void)state;
+    must(pk_set_handler(kernel, SYS_getppid, take_a_while, &pause_us));
+    for (int i = 0; i < 30; i++) {
+        must(pk_attach(kernel, pid));
+        usleep(2000);
+        must(pk_detach(kernel));
+    }
+    pause_us = 20000;
+    must(pk_attach(kernel, pid));
+    while (atomic_load(&in_handler) == 0)
+        usleep(100);
+    pk_destroy(kernel);
+    assert_int_equal(atomic_load(&in_handler), 0);
     assert_int_equal(end_target(pid, SIGTERM), 0);
 }
 
@@ -237,12 +330,13 @@ static void test_storm_of_signals(void **state)
     first_attachments("storm", 20);
 }
 
-#define CALLS 8
+#define CALLS 9
 
 static void test_waiting_calls_go_on(void **state)
 {
-    static const char *const calls[CALLS] = {"read",  "poll",  "ppoll",        "nanosleep",
-                                             "futex", "epoll", "sigtimedwait", "sigsuspend"};
+    static const char *const calls[CALLS] = {"read",         "poll",       "ppoll",
+                                             "nanosleep",    "futex",      "epoll",
+                                             "sigtimedwait", "sigsuspend", "connect"};
     process_kernel_t *kernels[CALLS];
     pid_t pids[CALLS];
 
@@ -518,6 +612,26 @@ static void test_limits_are_put_back(void **state)
     must(pk_detach(kernel));
     prlimit(pid, RLIMIT_NOFILE, NULL, &now);
     assert_int_equal(now.rlim_cur, before.rlim_cur);
+    pk_destroy(kernel);
+    assert_int_equal(end_target(pid, SIGTERM), 0);
+}
+
+/* Refused before anything is done to the target, which nobody could undo. */
+static void test_limits_that_cannot_be_set(void **state)
+{
+    process_kernel_t *kernel = create();
+    pid_t pid = start_target("busy");
+    struct target before;
+    struct target now;
+
+    (void)state;
+    assert_int_equal(target_read(pid, &before), 0);
+    must(pk_limit(kernel, "files", 1ULL << 40));
+    assert_int_equal(pk_attach(kernel, pid), -EINVAL);
+    assert_non_null(strstr(pk_last_error(), "may not have more than"));
+    assert_int_equal(target_read(pid, &now), 0);
+    assert_int_equal(now.seccomp, before.seccomp);
+    assert_int_equal(now.filters, before.filters);
     must(pk_limit(kernel, "pids", 50));
     assert_int_equal(pk_attach(kernel, pid), -EINVAL);
     assert_non_null(strstr(pk_last_error(), "pids"));
@@ -532,6 +646,7 @@ int main(void)
         cmocka_unit_test(test_end_of_the_target_is_told),
         cmocka_unit_test(test_detaching_frees_held_calls),
         cmocka_unit_test(test_many_cycles),
+        cmocka_unit_test(test_one_kernel_again_and_again),
         cmocka_unit_test(test_threads_that_come_and_go),
         cmocka_unit_test(test_children_that_exec),
         cmocka_unit_test(test_a_thread_that_cannot_stop),
@@ -546,6 +661,7 @@ int main(void)
         cmocka_unit_test(test_execute),
         cmocka_unit_test(test_execute_with_limits),
         cmocka_unit_test(test_limits_are_put_back),
+        cmocka_unit_test(test_limits_that_cannot_be_set),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
