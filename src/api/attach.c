@@ -62,13 +62,13 @@ static int attach(process_kernel_t *kernel, pid_t pid)
         return r;
     if (attach_process(pid, &rules, &options, &attachment, &error) < 0)
         return api_take_error(&error);
-    base_close(kernel->channel);
-    base_close(kernel->listener);
+    pthread_mutex_lock(&kernel->lock);
     kernel->channel = attachment.channel;
     kernel->listener = attachment.listener;
     kernel->guest = pid;
     kernel->supervisor = attachment.keeper;
     kernel->attached = true;
+    pthread_mutex_unlock(&kernel->lock);
     /* Before the threads, which may tell of its end. */
     api_tell(kernel, PK_EVENT_STARTED, 0, 0, "");
     r = api_start_threads(kernel);
@@ -84,7 +84,6 @@ PK_API int pk_attach(process_kernel_t *kernel, pid_t pid)
     r = attach(kernel, pid);
     if (r < 0) {
         /* Closing the channel detaches. */
-        base_close(take_fd(&kernel->channel));
         api_give_up(kernel);
     }
     return r;

@@ -66,12 +66,14 @@ static bool take_answer(struct pk_call *call)
 static int send_result(struct pk_call *call, long result, unsigned flags)
 {
     struct seccomp_notif_resp response = {.id = call->request.id, .flags = flags};
+    int r;
 
     if (result < 0 && result >= -4095)
         response.error = (int32_t)result;
     else
         response.val = result;
-    return listener_ioctl(call, SECCOMP_IOCTL_NOTIF_SEND, &response);
+    r = listener_ioctl(call, SECCOMP_IOCTL_NOTIF_SEND, &response);
+    return r == -EBADF ? -ENOENT : r; /* a deferred call whose guest has had a successor */
 }
 
 int api_answer(struct pk_call *call, long result)

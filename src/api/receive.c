@@ -393,19 +393,17 @@ void api_ask_to_stop(const process_kernel_t *kernel)
         nanosleep(&nap, NULL);
 }
 
+/* With the lock: the guest, and with it these threads, may end before they are counted. */
 int api_start_threads(process_kernel_t *kernel)
 {
     int r;
 
     api_fence_install();
-    kernel->receivers = 1;
-    kernel->idle = 1;
+    pthread_mutex_lock(&kernel->lock);
     r = start_thread(receiver, kernel);
-    if (r < 0) {
-        kernel->receivers = kernel->idle = 0;
-        return r;
-    }
-    if (kernel->timeout_ms && start_thread(watchdog, kernel) == 0)
-        kernel->has_watchdog = true;
-    return 0;
+    kernel->receivers = kernel->idle = r == 0;
+    if (r == 0 && kernel->timeout_ms)
+        kernel->has_watchdog = start_thread(watchdog, kernel) == 0;
+    pthread_mutex_unlock(&kernel->lock);
+    return r;
 }

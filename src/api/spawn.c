@@ -146,7 +146,9 @@ static int failed(pid_t front, const struct channel_message *message)
 /* A guest whose calls nobody would answer: with the channel's end it is ended. */
 static int end_at_once(process_kernel_t *kernel, int code)
 {
+    pthread_mutex_lock(&kernel->lock);
     base_close(take_fd(&kernel->channel));
+    pthread_mutex_unlock(&kernel->lock);
     while (waitpid(kernel->front, NULL, 0) < 0 && errno == EINTR)
         ;
     return api_fail(code, NULL, "cannot start a thread: %s", strerror(abs(code)));
@@ -169,9 +171,11 @@ static int await_start(process_kernel_t *kernel)
         base_close(sent);
         return failed(kernel->front, &message);
     }
+    pthread_mutex_lock(&kernel->lock);
     kernel->listener = sent;
     kernel->guest = message.started.pid;
     kernel->supervisor = message.started.supervisor;
+    pthread_mutex_unlock(&kernel->lock);
     return 0;
 }
 
@@ -192,6 +196,8 @@ int api_take_turn(process_kernel_t *kernel)
                         "a handler of kernel %s has not returned since its last guest",
                         kernel->name);
     }
+    base_close(take_fd(&kernel->channel));
+    base_close(take_fd(&kernel->listener));
     kernel->running = true;
     kernel->attached = kernel->concluded = false;
     pthread_mutex_unlock(&kernel->lock);
@@ -201,6 +207,7 @@ int api_take_turn(process_kernel_t *kernel)
 void api_give_up(process_kernel_t *kernel)
 {
     pthread_mutex_lock(&kernel->lock);
+    base_close(take_fd(&kernel->channel));
     kernel->running = false;
     kernel->front = 0;
     pthread_cond_broadcast(&kernel->changed);
@@ -217,13 +224,15 @@ static int spawn(process_kernel_t *kernel, char *const argv[])
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return api_fail(errno, NULL, "cannot make a socket pair: %s", strerror(errno));
     theirs = pair[1];
-    base_close(kernel->channel);
-    base_close(take_fd(&kernel->listener));
+    pthread_mutex_lock(&kernel->lock);
     kernel->channel = pair[0];
+    pthread_mutex_unlock(&kernel->lock);
     r = launch(kernel, theirs, argv, &front);
     if (r < 0)
         return r;
+    pthread_mutex_lock(&kernel->lock);
     kernel->front = front;
+    pthread_mutex_unlock(&kernel->lock);
     base_close(take_fd(&theirs));
     r = await_start(kernel);
     if (r < 0)
@@ -261,7 +270,7 @@ PK_API int pk_signal(process_kernel_t *kernel, int number)
     if (kernel->running)
         r = channel_send(kernel->channel, &message, sizeof(message.number), -1);
     pthread_mutex_unlock(&kernel->lock);
-    if (r == -EPIPE || r == -ESRCH)
+    if (r == -EPIPE || r == -EBADF || r == -ESRCH)
         return api_fail(ESRCH, "start one with pk_spawn()", "kernel %s has no guest", kernel->name);
     return r;
 }

@@ -225,7 +225,8 @@ static void nothing_is_left(pid_t pid, const struct belongings *before)
     kill(pid, SIGSTOP);
     for (int i = 0; i < 1000; i++) {
         now = count_belongings(pid);
-        if (now.own_threads <= before->own_threads)
+        if (now.own_threads <= before->own_threads &&
+            now.own_descriptors <= before->own_descriptors)
             break;
         usleep(1000);
     }
@@ -264,7 +265,7 @@ static atomic_int in_handler;
 static long take_a_while(struct pk_call *call, void *user)
 {
     atomic_fetch_add(&in_handler, 1);
-    usleep(*(unsigned *)user);
+    usleep(atomic_load((atomic_uint *)user));
     atomic_fetch_sub(&in_handler, 1);
     return pk_call_native(call);
 }
@@ -274,7 +275,7 @@ static void test_one_kernel_again_and_again(void **state)
 {
     process_kernel_t *kernel = create();
     pid_t pid = start_target("busy");
-    unsigned pause_us = 2000;
+    atomic_uint pause_us = 2000;
 
     (void)state;
     must(pk_set_handler(kernel, SYS_getppid, take_a_while, &pause_us));
@@ -283,7 +284,7 @@ static void test_one_kernel_again_and_again(void **state)
         usleep(2000);
         must(pk_detach(kernel));
     }
-    pause_us = 20000;
+    atomic_store(&pause_us, 20000);
     must(pk_attach(kernel, pid));
     while (atomic_load(&in_handler) == 0)
         usleep(100);
