@@ -36,6 +36,7 @@
 #define QUICK_LOOKS     50 /* before sleeping between looks */
 #define SLEEP_NS        50000
 #define LOOKS_PER_PROBE 20
+#define SEIZE_TRIES     20
 
 static bool is_event_stop(int what)
 {
@@ -136,15 +137,31 @@ static int add_thread(struct stopped *stopped, pid_t tid)
     return 0;
 }
 
+/*
+ * During an exec the first thread has ended for a moment, until another takes its number: the host
+ * says EPERM then, as of one that may not be traced.
+ */
+static int seize_patiently(pid_t tid)
+{
+    struct timespec nap = {.tv_nsec = SLEEP_NS};
+
+    for (unsigned i = 0; i < SEIZE_TRIES; i++) {
+        if (ptrace(PTRACE_SEIZE, tid, NULL, PTRACE_O_TRACESYSGOOD) == 0)
+            return 0;
+        if (errno != EPERM)
+            return -errno;
+        nanosleep(&nap, NULL);
+    }
+    return -EPERM;
+}
+
 /* A thread that has ended by now is no failure. */
 static int seize(struct stopped *stopped, pid_t tid)
 {
-    int r = 0;
+    int r = seize_patiently(tid);
 
-    if (ptrace(PTRACE_SEIZE, tid, NULL, PTRACE_O_TRACESYSGOOD) < 0) {
-        r = -errno;
+    if (r < 0)
         return r == -ESRCH || has_ended(stopped->pid, tid) ? 0 : r;
-    }
     r = add_thread(stopped, tid);
     if (r < 0)
         return r;

@@ -182,6 +182,10 @@ int target_examine(pid_t pid, struct target *ret_target, struct base_error *erro
     if (is_our_own(&target))
         return base_fail(error, EINVAL, NULL, "process %d (%s) belongs to Cerebro itself", pid,
                          target.comm);
+    if (target.seccomp == 1)
+        return base_fail(error, EACCES, NULL,
+                         "process %d is in strict seccomp mode, in which it can get no filter",
+                         pid);
     if (target_is_guest(pid))
         return base_fail(error, EBUSY, "see: cerebro ps",
                          "process %d is a guest of a process kernel already", pid);

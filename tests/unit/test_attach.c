@@ -432,6 +432,24 @@ static void refused(pid_t pid, int code, const char *words)
     pk_destroy(kernel);
 }
 
+static void refused_in_strict_mode(void)
+{
+    struct target target = {0};
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        char byte;
+
+        prctl(PR_SET_SECCOMP, 1 /* SECCOMP_MODE_STRICT */);
+        for (;;)
+            syscall(SYS_read, -1, &byte, 1);
+    }
+    while (target.seccomp == 0)
+        assert_int_equal(target_read(pid, &target), 0);
+    refused(pid, -EACCES, "strict seccomp mode");
+    assert_int_equal(end_target(pid, SIGKILL), SIGKILL);
+}
+
 static void test_what_cannot_be_attached_to(void **state)
 {
     process_kernel_t *kernel = create();
@@ -445,6 +463,7 @@ static void test_what_cannot_be_attached_to(void **state)
         refused(2, -EINVAL, "host kernel");
     refused(0x3fffffff, -ESRCH, "no process");
     refused(-1, -ESRCH, "no process");
+    refused_in_strict_mode();
     must(pk_set_option(kernel, "--net", "host"));
     assert_int_equal(pk_attach(kernel, pid), -EINVAL);
     assert_non_null(strstr(pk_last_error(), "--net"));
