@@ -34,22 +34,24 @@
 
 static const unsigned char syscall_bytes[SYSCALL_SIZE] = {0x0f, 0x05};
 
-static ssize_t peek(pid_t pid, uint64_t address, void *bytes, size_t length)
+/* By a thread that lives: the first one may have ended before the others, and has no memory then.
+ */
+static ssize_t peek(pid_t tid, uint64_t address, void *bytes, size_t length)
 {
     struct iovec local = {bytes, length};
     struct iovec remote = {(void *)address, length};
 
-    return process_vm_readv(pid, &local, 1, &remote, 1, 0);
+    return process_vm_readv(tid, &local, 1, &remote, 1, 0);
 }
 
-static uint64_t search_mapping(pid_t pid, uint64_t start, uint64_t end)
+static uint64_t search_mapping(pid_t tid, uint64_t start, uint64_t end)
 {
     unsigned char bytes[4096];
 
     for (uint64_t at = start; at < end; at += sizeof(bytes)) {
         unsigned char *found;
 
-        if (peek(pid, at, bytes, sizeof(bytes)) != (ssize_t)sizeof(bytes))
+        if (peek(tid, at, bytes, sizeof(bytes)) != (ssize_t)sizeof(bytes))
             continue;
         found = memmem(bytes, sizeof(bytes), syscall_bytes, sizeof(syscall_bytes));
         if (found)
@@ -59,15 +61,15 @@ static uint64_t search_mapping(pid_t pid, uint64_t start, uint64_t end)
 }
 
 /* Looks through the executable mappings, the vDSO first. Returns 0 when there is none. */
-static uint64_t search_maps(pid_t pid, bool only_vdso)
+static uint64_t search_maps(pid_t tid, bool only_vdso)
 {
     cleanup_strbuf struct strbuf text = {0};
     uint64_t found = 0;
     char *save = NULL;
     char path[64];
 
-    snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-    if (io_read_file(AT_FDCWD, path, 64 << 20, &text) < 0)
+    snprintf(path, sizeof(path), "/proc/%d/maps", tid);
+    if (io_read_file(AT_FDCWD, path, 64 << 20, &text) < 0 || text.length == 0)
         return 0;
     for (char *line = strtok_r(text.data, "\n", &save); line && !found;
          line = strtok_r(NULL, "\n", &save)) {
@@ -78,7 +80,7 @@ static uint64_t search_maps(pid_t pid, bool only_vdso)
         if (sscanf(line, "%lx-%lx %4s", &start, &end, rights) != 3 || rights[2] != 'x' ||
             strstr(line, "[vsyscall]") || (only_vdso && strstr(line, "[vdso]") == NULL))
             continue;
-        found = search_mapping(pid, start, end);
+        found = search_mapping(tid, start, end);
     }
     return found;
 }
@@ -88,17 +90,17 @@ static bool is_in_call(const struct user_regs_struct *regs)
     return (long)regs->orig_rax >= 0;
 }
 
-static uint64_t find_instruction(pid_t pid, const struct user_regs_struct *regs)
+static uint64_t find_instruction(pid_t tid, const struct user_regs_struct *regs)
 {
     unsigned char bytes[SYSCALL_SIZE];
     uint64_t found;
 
     if (is_in_call(regs) &&
-        peek(pid, regs->rip - SYSCALL_SIZE, bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes) &&
+        peek(tid, regs->rip - SYSCALL_SIZE, bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes) &&
         memcmp(bytes, syscall_bytes, sizeof(bytes)) == 0)
         return regs->rip - SYSCALL_SIZE;
-    found = search_maps(pid, true);
-    return found ? found : search_maps(pid, false);
+    found = search_maps(tid, true);
+    return found ? found : search_maps(tid, false);
 }
 
 /*
@@ -118,7 +120,7 @@ static void remember_section(struct injection *injection)
         configuration.area == 0)
         return;
     injection->section = configuration.area + 8; /* struct rseq.rseq_cs */
-    if (peek(injection->pid, injection->section, &injection->section_value,
+    if (peek(injection->tid, injection->section, &injection->section_value,
              sizeof(injection->section_value)) != (ssize_t)sizeof(injection->section_value) ||
         injection->section_value == 0)
         injection->section = 0;
@@ -130,7 +132,7 @@ static void restore_section(const struct injection *injection)
     struct iovec remote = {(void *)injection->section, sizeof(injection->section_value)};
 
     if (injection->section)
-        process_vm_writev(injection->pid, &local, 1, &remote, 1, 0);
+        process_vm_writev(injection->tid, &local, 1, &remote, 1, 0);
 }
 
 int inject_begin(const struct stopped *stopped, const struct stop_thread *thread, bool suspend,
@@ -144,7 +146,7 @@ int inject_begin(const struct stopped *stopped, const struct stop_thread *thread
         return -errno;
     if (injection.regs.cs != CODE_SEGMENT_64)
         return -ENOEXEC;
-    injection.instruction = find_instruction(stopped->pid, &injection.regs);
+    injection.instruction = find_instruction(thread->tid, &injection.regs);
     if (injection.instruction == 0)
         return -ENOENT;
     remember_section(&injection);

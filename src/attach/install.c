@@ -73,7 +73,7 @@ static int write_program(struct installation *installation, const struct sock_fp
     struct iovec local[2] = {{&header, sizeof(header)},
                              {program->filter, program->len * sizeof(*program->filter)}};
     struct iovec remote = {(void *)installation->page, local[0].iov_len + local[1].iov_len};
-    ssize_t n = process_vm_writev(installation->injection.pid, local, 2, &remote, 1, 0);
+    ssize_t n = process_vm_writev(installation->injection.tid, local, 2, &remote, 1, 0);
 
     return n == (ssize_t)remote.iov_len ? 0 : n < 0 ? -errno : -EFAULT;
 }

@@ -7,6 +7,7 @@
  * - forks: threads that fork, and their children exec themselves;
  * - storm: threads under timers with handlers;
  * - vfork: busy, and one thread waits in vfork();
+ * - headless: busy, when the first thread has ended;
  * - filtered: busy, with a seccomp filter of its own;
  * - read, poll, ppoll, nanosleep, futex, epoll, sigtimedwait, sigsuspend, connect: one call that
  * takes 700 ms;
@@ -117,6 +118,26 @@ static void run_threads(void *(*work)(void *))
     atomic_store(&ending, true);
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
+}
+
+static void *go_on_alone(void *argument)
+{
+    (void)argument;
+    run_threads(busy);
+    _exit(0);
+}
+
+static void end_first_thread(void)
+{
+    pthread_t thread;
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    if (pthread_create(&thread, NULL, go_on_alone, NULL))
+        fail("pthread_create");
+    pthread_exit(NULL);
 }
 
 static void *nothing(void *argument)
@@ -349,6 +370,8 @@ int main(int argc, char **argv)
         run_threads(busy);
     } else if (strcmp(mode, "vfork") == 0) {
         run_threads(vfork_or_busy);
+    } else if (strcmp(mode, "headless") == 0) {
+        end_first_thread();
     } else if (strcmp(mode, "filtered") == 0) {
         set_own_filter();
         run_threads(busy);

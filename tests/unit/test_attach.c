@@ -325,6 +325,12 @@ static void test_a_thread_that_cannot_stop(void **state)
     first_attachments("vfork", 3);
 }
 
+static void test_first_thread_has_ended(void **state)
+{
+    (void)state;
+    first_attachments("headless", 3);
+}
+
 static void test_storm_of_signals(void **state)
 {
     (void)state;
@@ -670,6 +676,7 @@ int main(void)
         cmocka_unit_test(test_threads_that_come_and_go),
         cmocka_unit_test(test_children_that_exec),
         cmocka_unit_test(test_a_thread_that_cannot_stop),
+        cmocka_unit_test(test_first_thread_has_ended),
         cmocka_unit_test(test_storm_of_signals),
         cmocka_unit_test(test_waiting_calls_go_on),
         cmocka_unit_test(test_another_thread_takes_the_stops),
