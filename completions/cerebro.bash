@@ -244,6 +244,27 @@ _cerebro_attach()
     esac
 }
 
+# The first word that is no option is the layer, a directory; then come paths.
+_cerebro_layer()
+{
+    local options
+
+    case ${COMP_WORDS[1]} in
+    diff) options="--json --root --help" ;;
+    commit) options="--dry-run --json --root --help" ;;
+    discard) options="--yes --json --help" ;;
+    esac
+    if [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
+    elif [[ $prev == --root || $prev == "${COMP_WORDS[1]}" || $prev == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+        compopt -o filenames
+    else
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        compopt -o filenames
+    fi
+}
+
 _cerebro_detach()
 {
     if [[ $cur == -* ]]; then
@@ -309,7 +330,7 @@ _cerebro()
 
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "run learn explain attach detach ps top log doctor syscalls kapi help --help --version" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "run learn diff commit discard explain attach detach ps top log doctor syscalls kapi help --help --version" -- "$cur")
         return
     fi
     case ${COMP_WORDS[1]} in
@@ -321,6 +342,7 @@ _cerebro()
             _cerebro_profiles
         fi
         ;;
+    diff | commit | discard) _cerebro_layer ;;
     attach) _cerebro_attach ;;
     detach) _cerebro_detach ;;
     syscalls) _cerebro_syscalls ;;
@@ -328,7 +350,7 @@ _cerebro()
     log) _cerebro_log ;;
     top) _cerebro_top ;;
     ps | doctor) mapfile -t COMPREPLY < <(compgen -W "--json --help" -- "$cur") ;;
-    help) mapfile -t COMPREPLY < <(compgen -W "run learn explain attach detach ps top log doctor syscalls kapi" -- "$cur") ;;
+    help) mapfile -t COMPREPLY < <(compgen -W "run learn diff commit discard explain attach detach ps top log doctor syscalls kapi" -- "$cur") ;;
     esac
 }
 

@@ -21,6 +21,9 @@ struct cli_command {
 
 extern const struct cli_command cli_run_command;
 extern const struct cli_command cli_learn_command;
+extern const struct cli_command cli_diff_command; /* this and the next two: layer.c */
+extern const struct cli_command cli_commit_command;
+extern const struct cli_command cli_discard_command;
 extern const struct cli_command cli_explain_command;
 extern const struct cli_command cli_ps_command;
 extern const struct cli_command cli_attach_command;

@@ -14,6 +14,9 @@
 static const struct cli_command *const commands[] = {
     &cli_run_command,
     &cli_learn_command,
+    &cli_diff_command,
+    &cli_commit_command,
+    &cli_discard_command,
     &cli_explain_command,
     &cli_ps_command,
     &cli_attach_command,

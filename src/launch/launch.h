@@ -126,6 +126,7 @@ struct launch_layers {
         char path[4096];        /* "" for the root */
     } layers[LAUNCH_LAYERS_MAX];
     unsigned count;
+    int in_use; /* of what --overlay keeps: see layer_use(); 0: nothing is kept */
 };
 
 /*

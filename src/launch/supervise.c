@@ -19,6 +19,7 @@
 #include "base/io.h"
 #include "control/control.h"
 #include "launch/launch-internal.h"
+#include "layer/layer.h"
 #include "linux/linux.h"
 
 /* Everything of one run, so that it can be taken down in one place whatever was reached. */
@@ -179,6 +180,23 @@ static int protect_programs(struct run *run)
     return r == -ESTALE ? 0 : r;
 }
 
+/* Nobody commits or discards the layer while the guest runs, and it says what it belongs to. */
+static int use_layer(struct run *run)
+{
+    const struct launch_options *options = run->options;
+    const struct pk_identity *identity = &run->kernel->config.identity;
+    cleanup_free char *root = realpath(options->root ? options->root : "/", NULL);
+    struct layer_origin origin = {.guest_uid = identity->uid,
+                                  .guest_gid = identity->gid,
+                                  .host_uid = geteuid(),
+                                  .host_gid = getegid(),
+                                  .root = root ? root : "/"};
+
+    if (options->overlay == NULL)
+        return 0;
+    return layer_use(options->overlay, &origin, &run->layers.in_use, run->error);
+}
+
 static int prepare_names(struct run *run)
 {
     struct vfs_actor actor = {.identity = &run->kernel->config.identity, .mask = run->mask};
@@ -186,6 +204,8 @@ static int prepare_names(struct run *run)
 
     if (r == 0)
         r = protect_programs(run);
+    if (r == 0)
+        r = use_layer(run);
     if (r == 0)
         r = view_build(run->vfs, run->options, &run->layers, run->error);
     if (r == 0)
@@ -381,6 +401,8 @@ static void take_down(struct run *run)
     if (run->kernel)
         linux_unregister(run->kernel);
     vfs_free(run->vfs);
+    if (run->layers.in_use > 0)
+        close(run->layers.in_use);
     pk_kernel_free(run->kernel);
     linux_ipc_board_free(run->ipc_board);
     limits_release(&run->limits);

@@ -396,6 +396,32 @@ static int kept_upper(struct vfs *vfs, const char *overlay, const char *director
     return r < 0 ? r : vfs_host_new(vfs, path, ret_upper);
 }
 
+/* The current directory when it is below /tmp, malloc'ed, else NULL. */
+static char *current_directory_in_tmp(void)
+{
+    char *cwd = getcwd(NULL, 0);
+
+    if (cwd && is_below(cwd, "/tmp") && strcmp(cwd, "/tmp") != 0)
+        return cwd;
+    free(cwd);
+    return NULL;
+}
+
+/*
+ * It is going to have a layer of its own, in the same place of what is kept. The directories on the
+ * way get their owners and modes there as by any change of the guest's; where that cannot be had,
+ * kept_upper() makes them without.
+ */
+static void keep_current_directory(struct vfs *vfs)
+{
+    cleanup_free char *cwd = current_directory_in_tmp();
+    cleanup_place struct vfs_place *place = NULL;
+    struct statx stat;
+
+    if (cwd && view_canonical(vfs, cwd, &place) == 0 && vfs_stat(place, &stat) == 0)
+        (void)vfs_chmod(place, stat.stx_mode & 07777, &preparer);
+}
+
 /*
  * /tmp is private, but a user who stands in /tmp/work and types `cerebro run ./a.out` means that
  * file: the current directory stays visible beneath a throw-away layer.
@@ -403,13 +429,13 @@ static int kept_upper(struct vfs *vfs, const char *overlay, const char *director
 static int mount_current_directory(struct vfs *vfs, const struct launch_options *options,
                                    struct launch_layers *layers, struct base_error *error)
 {
-    cleanup_free char *cwd = getcwd(NULL, 0);
+    cleanup_free char *cwd = current_directory_in_tmp();
     cleanup_fs struct vfs_fs *lower = NULL;
     cleanup_fs struct vfs_fs *upper = NULL;
     struct vfs_fs *overlay;
     int r;
 
-    if (cwd == NULL || !is_below(cwd, "/tmp") || strcmp(cwd, "/tmp") == 0)
+    if (cwd == NULL)
         return 0;
     r = vfs_host_new(vfs, cwd, &lower);
     if (r == 0)
@@ -487,6 +513,8 @@ static int build_host_view(struct vfs *vfs, const struct launch_options *options
     bool own_tmp = options->root == NULL;
     int r = mount_root(vfs, options, ret_layers, error);
 
+    if (r == 0 && own_tmp && options->overlay)
+        keep_current_directory(vfs);
     if (r == 0)
         r = mount_own(vfs, error);
     if (r == 0 && own_tmp)
