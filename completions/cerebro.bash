@@ -33,7 +33,7 @@ _cerebro_find_program()
             program=$((i + 1))
             return
             ;;
-        --profile | --view | --hide | --scratch | --deny | --unset | --output | --bind | --write | --root | --overlay | --net | --cwd | --env | --allocator | --uid | --limit | --trace-to | --trace-path | --trace-status | --inject | --audit | --audit-rotate | --allow-net | --deny-net)
+        --profile | --view | --hide | --scratch | --deny | --unset | --output | --bind | --write | --mount | --root | --overlay | --net | --cwd | --env | --allocator | --uid | --limit | --trace-to | --trace-path | --trace-status | --inject | --audit | --audit-rotate | --allow-net | --deny-net)
             # "=" and ":" are words of their own.
             ((i++))
             [[ ${COMP_WORDS[i]} == "=" ]] && ((i++))
@@ -106,7 +106,7 @@ _cerebro_profiles()
 _cerebro_run()
 {
     local options="--profile --view --hide --scratch --unset --clear-env --deny --report-only
-        --bind --write --root --overlay --net --allow-net --deny-net --cwd --env --allocator --uid
+        --bind --write --mount --root --overlay --net --allow-net --deny-net --cwd --env --allocator --uid
         --limit --no-walls --wait-all --no-vdso --test-device --trace --trace-json --trace-to --trace-path --trace-status --inject --audit --audit-rotate --stats
         --diff --json --quiet --help"
     local program option
@@ -120,6 +120,16 @@ _cerebro_run()
     case $option in
     --profile | --profile=)
         _cerebro_profiles
+        ;;
+    --mount | --mount=)
+        # "archive:" and the file; behind the second colon comes a path of the view.
+        if [[ $COMP_LINE =~ --mount[=\ ][^\ ]*$ && ${COMP_LINE##*--mount} == *:* ]]; then
+            mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+            compopt -o filenames
+        else
+            mapfile -t COMPREPLY < <(compgen -W "archive:" -- "$cur")
+            compopt -o nospace
+        fi
         ;;
     --view | --view=)
         mapfile -t COMPREPLY < <(compgen -W "host minimal" -- "$cur")

@@ -17,6 +17,7 @@ extern char **environ;
 enum {
     OPT_BIND = 256,
     OPT_WRITE,
+    OPT_MOUNT,
     OPT_ROOT,
     OPT_OVERLAY,
     OPT_NET,
@@ -60,6 +61,7 @@ enum {
 static const struct option long_options[] = {
     {"bind", required_argument, NULL, OPT_BIND},
     {"write", required_argument, NULL, OPT_WRITE},
+    {"mount", required_argument, NULL, OPT_MOUNT},
     {"root", required_argument, NULL, OPT_ROOT},
     {"overlay", required_argument, NULL, OPT_OVERLAY},
     {"net", required_argument, NULL, OPT_NET},
@@ -408,6 +410,8 @@ static int set_option(struct run_options *options, int option, char *value)
         return add_bind(options, value, false);
     case OPT_WRITE:
         return add_bind(options, value, true);
+    case OPT_MOUNT:
+        return run_add_mount(options, value);
     case OPT_ROOT:
         launch->root = value;
         return 0;

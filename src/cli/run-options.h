@@ -51,6 +51,12 @@ void run_options_free(struct run_options *options);
 /* Runs the program; returns the exit status. */
 int run_program(const struct run_options *options, struct launch_result *ret_result);
 
+/* ---- run-mount.c ---- */
+
+/* --mount. Returns 0, or the exit status after printing what is wrong. `text` is kept and changed.
+ */
+int run_add_mount(struct run_options *options, char *text);
+
 /* ---- run-places.c ---- */
 
 /* Where profiles are on this machine, and the variables of paths. */

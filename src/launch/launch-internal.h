@@ -45,6 +45,12 @@ int view_make_mount_point(struct vfs *vfs, const char *path, mode_t type);
 /* Opens a part of the host to the guest; `source` is canonical. Returns 0 or a negative errno. */
 int view_mount_host(struct vfs *vfs, const char *source, const char *target, bool read_only);
 
+/* Where the program that reads archives lies; `size` is PATH_MAX. Returns 0 or -ENOENT. */
+int launch_archive_path(char *path, size_t size, struct base_error *error);
+
+/* Mounts an archive: a piece of the view of kind LAUNCH_ARCHIVE. */
+int view_mount_archive(struct vfs *vfs, const struct launch_bind *bind, struct base_error *error);
+
 /* The canonical path of a name of the view. Returns 0 or what the walk says. */
 int view_canonical(struct vfs *vfs, const char *path, struct vfs_place **ret_place);
 

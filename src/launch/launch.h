@@ -29,13 +29,14 @@
 enum launch_bind_kind {
     LAUNCH_BIND,      /* a piece of the host made visible */
     LAUNCH_SCRATCH,   /* an empty directory in memory, writable, in place of what is there */
+    LAUNCH_ARCHIVE,   /* an archive as a tree; not `read_only`: beneath a throw-away layer */
     LAUNCH_DIRECTORY, /* an empty directory, in a minimal view only; what is there is left alone */
 };
 
 /* A piece of the view. */
 struct launch_bind {
     enum launch_bind_kind kind;
-    const char *source; /* host path; NULL but for LAUNCH_BIND */
+    const char *source; /* host path; NULL but for LAUNCH_BIND and LAUNCH_ARCHIVE */
     const char *target; /* guest path; NULL: the same as the absolute source */
     bool read_only;
     bool optional; /* a source that does not exist is left out */

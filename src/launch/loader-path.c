@@ -47,6 +47,16 @@ int launch_loader_path(char *path, size_t size, struct base_error *error)
     return 0;
 }
 
+int launch_archive_path(char *path, size_t size, struct base_error *error)
+{
+    if (!beside_program(ARCHIVE_IN_BUILD, path, size) &&
+        !beside_program(ARCHIVE_INSTALLED, path, size))
+        return base_fail(error, ENOENT, "build with `make`, or install with `make install`",
+                         "the program that reads archives is missing: no %s beside this program",
+                         ARCHIVE_INSTALLED);
+    return 0;
+}
+
 int launch_profiles_path(char *path, size_t size)
 {
     char found[PATH_MAX];

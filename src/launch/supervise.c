@@ -158,6 +158,18 @@ static int make_kernel(struct run *run)
     return r;
 }
 
+/* Where it is not installed there is nothing to protect. */
+static int protect_archive_reader(struct run *run)
+{
+    char path[PATH_MAX];
+    cleanup_close int fd = -1;
+
+    if (launch_archive_path(path, sizeof(path), NULL) < 0)
+        return 0;
+    fd = open(path, O_PATH | O_CLOEXEC);
+    return fd < 0 ? 0 : vfs_protect(run->vfs, fd);
+}
+
 /*
  * What the host executes for guests, and what the user starts again tomorrow. --write can open up
  * the very directories in which these files are; a guest that could replace one of them would have
@@ -171,6 +183,8 @@ static int protect_programs(struct run *run)
     if (r < 0)
         return base_fail(run->error, r, NULL, "cannot protect the loader: %s", strerror(-r));
     r = self < 0 ? -errno : vfs_protect(run->vfs, self);
+    if (r == 0 || r == -ESTALE)
+        r = protect_archive_reader(run);
     if ((r == 0 || r == -ESTALE) && run->options->has_protected)
         r = vfs_protect(run->vfs, run->options->protected_fd);
     if ((r == 0 || r == -ESTALE) && run->options->protected_log)

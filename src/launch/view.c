@@ -360,6 +360,8 @@ static int mount_bind(struct vfs *vfs, const struct launch_options *options,
     if (bind->target[0] != '/')
         return base_fail(error, EINVAL, "write an absolute path", "%s is not absolute",
                          bind->target);
+    if (bind->kind == LAUNCH_ARCHIVE)
+        return view_mount_archive(vfs, bind, error);
     if (bind->kind == LAUNCH_SCRATCH)
         return mount_scratch(vfs, options, bind->target, error);
     return options->view == LAUNCH_VIEW_MINIMAL ? make_empty_directory(vfs, bind->target, error)

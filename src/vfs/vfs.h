@@ -338,6 +338,13 @@ int vfs_hidden_new(struct vfs *vfs, mode_t type, struct vfs_fs **ret_fs);
 int vfs_overlay_new(struct vfs *vfs, struct vfs_fs *lower, struct vfs_fs *upper,
                     struct vfs_fs **ret_fs);
 
+/*
+ * An archive (archive/archive.h, consumed on success) as a tree of files that cannot be changed. As
+ * if the guest's user had unpacked it: root sees the owners that it names, others own everything.
+ */
+struct archive;
+int vfs_archive_new(struct vfs *vfs, struct archive *archive, struct vfs_fs **ret_fs);
+
 /* /proc of this kernel's own tasks, and /dev with null zero full random urandom tty ptmx pts shm.
  */
 int vfs_proc_new(struct vfs *vfs, struct vfs_fs **ret_fs);

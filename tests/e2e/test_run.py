@@ -153,7 +153,7 @@ def test_help_and_version() -> None:
     assert re.match(r"cerebro \d+\.\d+\.\d+\n", cerebro("--version").ok().out)
     text = cerebro("run", "--help").ok().out
     assert cerebro("help", "run").ok().out == text
-    for option in ("--bind", "--write", "--root", "--overlay", "--net", "--uid", "--env", "--cwd",
+    for option in ("--bind", "--write", "--mount", "--root", "--overlay", "--net", "--uid", "--env", "--cwd",
                    "--limit", "--trace", "--stats", "--diff", "--json", "--quiet"):
         assert option in text
     assert cerebro("help", "nonsense").status == 2
