@@ -117,12 +117,12 @@ struct archive;
 
 /*
  * Reads the index of a file. `helper` is the path of the program. May take as long as unpacking the
- * archive does. Returns 0, or a negative errno with `error` filled in: -ENOEXEC it is no archive,
- * -ENOKEY encrypted, -ENODATA truncated, -EBADMSG damaged, -E2BIG too large, -EOPNOTSUPP a kind
- * that cannot be read.
+ * archive does; `unwanted` (may be NULL) is asked now and then. Returns 0, or a negative errno with
+ * `error` filled in: -ENOEXEC it is no archive, -EINTR it is unwanted, -ENOKEY encrypted, -ENODATA
+ * truncated, -EBADMSG damaged, -E2BIG too large, -EOPNOTSUPP a kind that cannot be read.
  */
-int archive_open(const char *path, const char *helper, struct archive **ret_archive,
-                 struct base_error *error);
+int archive_open(const char *path, const char *helper, bool (*unwanted)(void),
+                 struct archive **ret_archive, struct base_error *error);
 
 /* NULL is allowed. */
 void archive_free(struct archive *archive);

@@ -26,12 +26,15 @@
 /* How long unpacking a file may take: so long, and longer for more than 8 MB a second takes. */
 #define UNPACK_MS           10000
 #define UNPACK_BYTES_PER_MS 8192
+/* While the index is read. */
+#define ASK_EVERY_MS 300
 
 struct archive {
     struct archive_tree tree;
     int fd, spool, socket;
     pid_t pid;        /* 0: it has ended */
     struct stat stat; /* of the file, when the index was read */
+    bool (*unwanted)(void);
     char buffer[131072];
     size_t length; /* received and not yet taken */
 };
@@ -106,21 +109,36 @@ static void end_helper(struct archive *archive)
     archive->pid = 0;
 }
 
-/* Receives more. `until` 0: however long it takes. Returns bytes, 0 at the end, or an errno. */
+/* The end of waiting in this round, in milliseconds; 0: there is none left. */
+static int next_round(const struct archive *archive, uint64_t until)
+{
+    uint64_t now = until ? io_now_ns() : 0;
+
+    if (!until)
+        return archive->unwanted ? ASK_EVERY_MS : -1;
+    return now < until ? (int)((until - now) / 1000000) + 1 : 0;
+}
+
+/*
+ * Receives more. `until` 0: as long as it is wanted. Returns bytes, 0 at the end, or a negative
+ * errno.
+ */
 static ssize_t receive(struct archive *archive, uint64_t until)
 {
     struct pollfd wait = {.fd = archive->socket, .events = POLLIN};
     ssize_t got;
-    int r = 1;
+    int r, ms;
 
     do {
-        uint64_t now = until ? io_now_ns() : 0;
-
-        if (until)
-            r = now < until ? poll(&wait, 1, (int)((until - now) / 1000000) + 1) : 0;
-    } while (r < 0 && errno == EINTR);
-    if (r <= 0)
-        return r < 0 ? -errno : -ETIME;
+        if (!until && archive->unwanted && archive->unwanted())
+            return -EINTR;
+        ms = next_round(archive, until);
+        if (ms == 0)
+            return -ETIME;
+        r = poll(&wait, 1, ms);
+    } while (r == 0 || (r < 0 && errno == EINTR));
+    if (r < 0)
+        return -errno;
     do
         got = read(archive->socket, archive->buffer + archive->length,
                    sizeof(archive->buffer) - archive->length);
@@ -194,6 +212,7 @@ static int fail_index(const char *path, int error, const char *detail, struct ba
         {ENOSPC, "does not fit", "make room where TMPDIR points to, or in /var/tmp"},
         {ENOMEM, "needs more memory than the process that reads it may have",
          "unpack it on the host and use --bind"},
+        {EINTR, "was not read to its end", NULL},
         {EPIPE, "could not be read: the process that reads it ended",
          "it may be damaged, or made to do harm"},
     };
@@ -290,8 +309,8 @@ static int open_file(struct archive *archive, const char *path, struct base_erro
     return archive->spool < 0 ? archive->spool : 0;
 }
 
-int archive_open(const char *path, const char *helper, struct archive **ret_archive,
-                 struct base_error *error)
+int archive_open(const char *path, const char *helper, bool (*unwanted)(void),
+                 struct archive **ret_archive, struct base_error *error)
 {
     struct archive *archive = calloc(1, sizeof(*archive));
     int r;
@@ -299,6 +318,7 @@ int archive_open(const char *path, const char *helper, struct archive **ret_arch
     if (archive == NULL)
         return base_fail(error, ENOMEM, NULL, "no memory for the archive %s", path);
     archive->fd = archive->spool = archive->socket = -1;
+    archive->unwanted = unwanted;
     r = open_file(archive, path, error);
     if (r == 0)
         r = archive_tree_init(&archive->tree, archive->stat.st_mtim);

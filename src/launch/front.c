@@ -51,8 +51,40 @@ static const int forwarded[] = {SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIG
 static struct {
     _Atomic pid_t guest;
     struct trap *_Atomic trap;
-    _Atomic int pending; /* a signal that came before the guest was there */
+    _Atomic int pending;   /* a signal that came before the guest was there */
+    pid_t supervisor;      /* front only */
+    _Atomic bool unwanted; /* supervisor only: see launch_is_unwanted() */
+    sigset_t ignored;      /* by the program, from the start */
 } signal_targets;
+
+static void handle(int number, void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+
+    sigemptyset(&action.sa_mask);
+    sigaction(number, &action, NULL);
+}
+
+bool launch_is_unwanted(void)
+{
+    return signal_targets.unwanted;
+}
+
+static void note_unwanted(int number)
+{
+    (void)number;
+    signal_targets.unwanted = true;
+}
+
+/* The guest gets it once it is there; what takes long until then need not be done to its end. */
+static void end_preparations(int number)
+{
+    bool ends = number == SIGTERM || number == SIGINT || number == SIGQUIT || number == SIGHUP;
+
+    signal_targets.pending = number;
+    if (ends && signal_targets.supervisor > 0 && !sigismember(&signal_targets.ignored, number))
+        kill(signal_targets.supervisor, SIGUSR1);
+}
 
 static void forward_signal(int number)
 {
@@ -61,7 +93,7 @@ static void forward_signal(int number)
     if (signal_targets.guest > 0)
         kill(signal_targets.guest, number);
     else
-        signal_targets.pending = number;
+        end_preparations(number);
     errno = saved;
 }
 
@@ -83,14 +115,6 @@ static void stop_supervisor(int number)
         trap_stop(signal_targets.trap);
     else
         signal_targets.pending = SIGTERM;
-}
-
-static void handle(int number, void (*handler)(int))
-{
-    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
-
-    sigemptyset(&action.sa_mask);
-    sigaction(number, &action, NULL);
 }
 
 struct supervisor {
@@ -262,8 +286,10 @@ static pid_t fork_supervisor(const struct launch_options *options, const struct 
                                     .front = getpid(),
                                     .process_group = getpgrp(),
                                     .report_fd = report[1]};
-    pid_t pid = fork();
+    pid_t pid;
 
+    handle(SIGUSR1, note_unwanted); /* the front gets another right afterwards */
+    pid = fork();
     if (pid == 0) {
         close(report[0]);
         run_supervisor(&supervisor);
@@ -309,6 +335,8 @@ int launch_run(const struct launch_options *given, const struct launch_hooks *ho
         close(report[0]);
         return base_fail(error, errno, NULL, "cannot fork: %s", strerror(errno));
     }
+    signal_targets.supervisor = supervisor;
+    signal_targets.ignored = *copy.ignored;
     front_signals();
     r = wait_for_end(supervisor, report[0], &result, error);
     close(report[0]);

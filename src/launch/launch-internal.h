@@ -158,6 +158,12 @@ int remote_start(struct pk_kernel *kernel, struct trap *trap, int channel,
 void remote_end(struct remote *remote, const struct launch_result *result);
 void remote_free(struct remote *remote);
 
+/*
+ * True once somebody wants to end what has not begun yet (Ctrl-C while the view is made). For what
+ * takes long; the program, if it still comes up, gets the signal. From any thread.
+ */
+bool launch_is_unwanted(void);
+
 /* The signals that this process ignores. */
 void signals_ignored(sigset_t *ret_ignored);
 

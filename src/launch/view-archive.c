@@ -17,7 +17,7 @@ static int open_archive(struct vfs *vfs, const char *path, struct vfs_fs **ret_f
     int r = launch_archive_path(helper, sizeof(helper), error);
 
     if (r == 0)
-        r = archive_open(path, helper, &archive, error);
+        r = archive_open(path, helper, launch_is_unwanted, &archive, error);
     if (r < 0)
         return r;
     r = vfs_archive_new(vfs, archive, ret_fs);

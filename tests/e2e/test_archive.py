@@ -6,8 +6,8 @@ import gzip
 import io
 import os
 import shutil
+import signal
 import stat
-import struct
 import subprocess
 import tarfile
 import zipfile
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import (GUEST_PROGRAMS, SANITIZED, descendants, guest, run, run_argv, run_host, send, sh,
+from harness import (descendants, guest, run, run_argv, run_host, send, sh,
                      tool, wait_until)
 
 AT = "/mnt/archive"
@@ -384,3 +384,37 @@ def test_the_reader_ends_with_the_kernel(work: Path, tree: Path) -> None:
         send(kernel[0].pid, 9)
         running.communicate(timeout=30)
         assert wait_until(lambda: not descendants(running.pid))
+
+
+def slow(path: Path, megabytes: int) -> None:
+    """One file of zeros, in as many pieces that were compressed once."""
+    info = tarfile.TarInfo("zeros")
+    info.size = megabytes << 20
+    path.write_bytes(gzip.compress(info.tobuf()) + gzip.compress(bytes(1 << 20), 1) * megabytes +
+                     gzip.compress(bytes(1024)))
+
+
+def reads(front: int) -> bool:
+    return any(process.comm == "cerebro-archive" for process in descendants(front))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_reading_the_index_can_be_interrupted(work: Path, number: signal.Signals) -> None:
+    slow(work / "x.tar.gz", 6000)
+    running = subprocess.Popen(run_argv(["/bin/echo", "ran"], mounted(work / "x.tar.gz")),
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert wait_until(lambda: reads(running.pid))
+    send(running.pid, number)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 125 and b"was not read to its end" in err and out == b""
+
+
+def test_a_signal_that_is_ignored_interrupts_nothing(work: Path) -> None:
+    slow(work / "x.tar.gz", 100)
+    running = subprocess.Popen(run_argv(["/bin/echo", "ran"], mounted(work / "x.tar.gz")),
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    assert wait_until(lambda: reads(running.pid) or running.poll() is not None)
+    send(running.pid, signal.SIGHUP)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 0 and out == b"ran\n", err

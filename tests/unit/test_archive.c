@@ -242,7 +242,7 @@ static int open_with(const struct bad_process *process, const void *says, size_t
     write_file(process->says, says, length, 0600);
     write_file(process->helper, script, (size_t)size, 0700);
     memset(error, 0, sizeof(*error));
-    return archive_open(process->archive, process->helper, ret_archive, error);
+    return archive_open(process->archive, process->helper, NULL, ret_archive, error);
 }
 
 static void test_bad_processes(void **state)
@@ -258,7 +258,8 @@ static void test_bad_processes(void **state)
     struct archive *archive;
     char bytes[256];
 
-    assert_int_equal(archive_open(process->archive, "/no/such/program", &archive, &error), -EPIPE);
+    assert_int_equal(archive_open(process->archive, "/no/such/program", NULL, &archive, &error),
+                     -EPIPE);
     assert_int_equal(open_with(process, "", 0, "", &archive, &error), -EPIPE);
     assert_int_equal(error.code, EPIPE);
     memset(bytes, 0xff, sizeof(bytes));
@@ -275,6 +276,23 @@ static void test_bad_processes(void **state)
     record = (struct wire_record){.kind = WIRE_DONE};
     assert_int_equal(open_with(process, bytes, put(bytes, &record, ""), "", &archive, &error),
                      -EBADMSG);
+}
+
+static bool is_unwanted(void)
+{
+    return true;
+}
+
+static void test_unwanted(void **state)
+{
+    const struct bad_process *process = *state;
+    static const char script[] = "#!/bin/sh\nread x <&3\n";
+    struct base_error error = {0};
+    struct archive *archive;
+
+    write_file(process->helper, script, strlen(script), 0700);
+    assert_int_equal(archive_open(process->archive, process->helper, is_unwanted, &archive, &error),
+                     -EINTR);
 }
 
 static void test_content(void **state)
@@ -327,6 +345,7 @@ int main(void)
         cmocka_unit_test(test_many_names),
         cmocka_unit_test(test_records),
         cmocka_unit_test_setup_teardown(test_bad_processes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_unwanted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_content, set_up, tear_down),
     };
 
