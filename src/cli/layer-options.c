@@ -114,14 +114,10 @@ void layer_options_free(struct layer_options *options)
 /* Names are bytes that the guest chose: none of them is to reach the terminal as a command. */
 static void print_path(FILE *stream, const char *path)
 {
-    for (; *path; path++) {
-        unsigned char byte = (unsigned char)*path;
+    cleanup_strbuf struct strbuf shown = {0};
 
-        if (byte < ' ' || byte == 0x7f)
-            fprintf(stream, "\\%03o", byte);
-        else
-            putc(byte, stream);
-    }
+    cli_add_printable(&shown, path);
+    fputs(strbuf_text(&shown), stream);
 }
 
 static const char *type_name(mode_t mode)

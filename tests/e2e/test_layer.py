@@ -85,7 +85,7 @@ def test_diff_names_what_changed(host: Path, layer: Path) -> None:
     assert got[f"{host}/swap"]["what"] == ["type"]
     assert got[f"{host}/swap"]["before"]["type"] == "file"
     text = cerebro("diff", layer, host / "made", host / "mode").ok().out.splitlines()
-    assert f"A {host}/made/odd\\012name" in text and f"A {host}/made/" in text
+    assert f"A {host}/made/odd?name" in text and f"A {host}/made/" in text
     assert f"M {host}/mode (mode 0644 -> 0600)" in text
     assert not [line for line in text if "swap" in line]
     assert tree(host) == before

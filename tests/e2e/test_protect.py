@@ -87,10 +87,13 @@ ATTEMPTS = {
 }
 
 
-@pytest.mark.parametrize("which", ["loader", "program"])
+@pytest.mark.parametrize("which", ["loader", "program", "reader of archives"])
 @pytest.mark.parametrize("name", ATTEMPTS)
 def test_nothing_replaces_it(name: str, which: str) -> None:
-    victim = find_loader() if which == "loader" else PROGRAM
+    victim = {"loader": find_loader(), "program": PROGRAM,
+              "reader of archives": find_loader().parent / "../archive/cerebro-archive"}[which].resolve()
+    if not victim.exists():
+        victim = find_loader().parent / "cerebro-archive"  # installed
     if not os.access(opened_up(), os.W_OK):
         pytest.skip("the build directory belongs to somebody else")
     before = identity(victim)
