@@ -186,6 +186,8 @@ def test_the_layer_does_not_reach_itself(host: Path, work: Path) -> None:
     cerebro("discard", "--yes", layer).ok()
     above = layer / str(work)[1:]
     above.mkdir(parents=True)
+    for parent in (work, *work.parents[:-1]):  # else their modes are changes
+        shutil.copymode(parent, layer / str(parent)[1:])
     os.mknod(above / "host", stat.S_IFCHR, 0)  # "removed"
     got = cerebro("commit", layer)
     assert got.status == 1 and "busy" in got.err and (host / "file").exists(), str(got)
