@@ -60,6 +60,7 @@ static pid_t start_target(const char *mode)
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     pid = fork();
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing behind */
         dup2(ends[1], STDOUT_FILENO);
         execl(path, path, mode, NULL);
         _exit(127);
