@@ -4,7 +4,7 @@ TEST_BUILD ?= build-test
 PREFIX     ?= /usr/local
 MESON      ?= meson
 
-.PHONY: all deps demo test test-vm test-kasan bench bench-api bench-attach fuzz check format install clean help
+.PHONY: all deps demo test test-vm test-kasan conformance-ltp bench bench-api bench-attach fuzz check format install clean help
 
 all: $(BUILD)/build.ninja ## build everything
 	@ninja -C $(BUILD)
@@ -39,6 +39,9 @@ test-vm: ## the kernel module on four real kernels, in virtual machines
 test-kasan: ## the same on a kernel with KASAN, lockdep and kmemleak, built from Debian's source
 	@tools/install-deps kasan
 	@tools/test-vm kasan --suite abuse $(VM_ARGS)
+
+conformance-ltp: all ## the system call tests of LTP=DIR (Linux Test Project), natively and under cerebro run
+	@tools/run-ltp --ltp "$(LTP)" --cerebro $(BUILD)/src/cli/cerebro $(LTP_ARGS)
 
 bench: all ## compare with native, bwrap, proot and runsc
 	@tools/install-deps bench
