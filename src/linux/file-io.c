@@ -49,6 +49,16 @@ static struct pk_answer serve_window(struct pk_request *request)
     return serve_on(request, (int)request->args[0]);
 }
 
+/* Those that stand for a descriptor opened with O_PATH have none of this; all others are as they
+ * are. */
+static struct pk_answer serve_unless_path(struct pk_request *request)
+{
+    cleanup_close int ours = pk_get_fd(request, (int)request->args[0]);
+
+    return ours >= 0 && vfs_is_path_only(request->kernel->vfs, ours) ? pk_error(-EBADF)
+                                                                     : pk_native();
+}
+
 static struct pk_answer serve_write(struct pk_request *request)
 {
     cleanup_close int fd = pk_get_fd(request, (int)request->args[0]);
@@ -159,6 +169,9 @@ void file_set_io_handlers(struct pk_kernel *kernel)
 {
     static const struct linux_handler handlers[] = {
         {ABI_NR_read, serve_window},
+        {ABI_NR_accept, serve_unless_path},
+        {ABI_NR_accept4, serve_unless_path},
+        {ABI_NR_readahead, serve_unless_path},
         {ABI_NR_write, serve_write},
         {ABI_NR_pread64, serve_window},
         {ABI_NR_pwrite64, serve_window},

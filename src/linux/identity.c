@@ -361,6 +361,14 @@ bool identity_exec(struct pk_identity *identity, uid_t euid, gid_t egid)
     return secure;
 }
 
+bool identity_may_inspect(const struct pk_identity *from, const struct pk_identity *to)
+{
+    if (identity_capable(from, CAP_SYS_PTRACE))
+        return true;
+    return to->dumpable && from->uid == to->uid && from->uid == to->euid && from->uid == to->suid &&
+           from->gid == to->gid && from->gid == to->egid && from->gid == to->sgid;
+}
+
 bool identity_may_signal(const struct pk_identity *from, const struct pk_identity *to)
 {
     return from->euid == to->suid || from->euid == to->uid || from->uid == to->suid ||

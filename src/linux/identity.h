@@ -49,5 +49,8 @@ int identity_ambient(struct pk_identity *identity, uint64_t operation, uint64_t 
  */
 bool identity_exec(struct pk_identity *identity, uid_t euid, gid_t egid);
 
+/* May `from` look into the memory of `to`? PTRACE_MODE_READ_REALCREDS of ptrace(2). */
+bool identity_may_inspect(const struct pk_identity *from, const struct pk_identity *to);
+
 /* May `from` send a signal to `to`? The rule of kill(2), without that for SIGCONT. */
 bool identity_may_signal(const struct pk_identity *from, const struct pk_identity *to);

@@ -14,7 +14,8 @@
 #include "linux/net-internal.h"
 #include "linux/unix-names.h"
 
-#define TYPE_MASK 0xf /* SOCK_TYPE_MASK: the rest of a type argument are flags */
+#define TYPE_MASK    0xf /* SOCK_TYPE_MASK: the rest of a type argument are flags */
+#define SOCKET_TYPES 11  /* SOCK_MAX of <linux/net.h> */
 
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
@@ -100,6 +101,8 @@ static bool is_known_protocol(int type, int protocol)
 /* Nothing but registers decides about an internet socket, so the host may make it. */
 static struct pk_answer internet_socket(struct pk_request *request, int type, int protocol)
 {
+    if (type >= SOCKET_TYPES)
+        return pk_error(-EINVAL);
     if (type == SOCK_RAW || type == SOCK_PACKET)
         return pk_denied(request, -EPERM, "raw sockets read and forge the host's traffic", never,
                          "raw socket");

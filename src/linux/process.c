@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "core/sharing.h"
+#include "linux/identity.h"
 #include "linux/process-internal.h"
 
 #define CLONE_NEW_ANY                                                                             \
@@ -28,18 +29,60 @@
 static const char namespace_rule[] = "namespaces of its own would give a guest new rights";
 static const char never[] = "it is never allowed";
 
+static bool is_member(struct pk_request *request, pid_t pid)
+{
+    return pid == request->task->tid || pid == request->task->process->pid ||
+           pk_pid_is_ours(request->kernel, pid);
+}
+
 /* A call whose pid argument may be 0 (the caller) or a member of the tree. */
 static struct pk_answer for_member(struct pk_request *request, pid_t pid)
 {
-    if (pid == 0 || pid == request->task->tid || pid == request->task->process->pid ||
-        pk_pid_is_ours(request->kernel, pid))
-        return pk_native();
-    return pk_error(pid < 0 ? -EINVAL : -ESRCH);
+    return pid == 0 || is_member(request, pid) ? pk_native() : pk_error(-ESRCH);
 }
 
 static struct pk_answer for_member_arg0(struct pk_request *request)
 {
     return for_member(request, (pid_t)request->args[0]);
+}
+
+/* The calls of the scheduler tell a number that nobody can have from one that nobody has. */
+static struct pk_answer do_sched_of_member(struct pk_request *request)
+{
+    return (pid_t)request->args[0] < 0 ? pk_error(-EINVAL) : for_member_arg0(request);
+}
+
+/*
+ * Memory and kernel objects of another process: the host asks whether the caller may trace it, as
+ * natively, but knows nothing of virtual ids. The loader's page cannot be written in this way:
+ * process_vm_writev respects the protection of the pages.
+ */
+static struct pk_answer for_inspected(struct pk_request *request, pid_t pid)
+{
+    const struct pk_context *target;
+
+    if (pid == request->task->tid || pid == request->task->process->pid)
+        return pk_native();
+    if (pid <= 0 || !pk_pid_is_ours(request->kernel, pid))
+        return pk_error(-ESRCH);
+    target = linux_context_of(request->kernel, pid);
+    if (target == NULL)
+        return pk_error(-ESRCH);
+    return identity_may_inspect(&request->context->identity, &target->identity) ? pk_native()
+                                                                                : pk_error(-EPERM);
+}
+
+static struct pk_answer do_process_vm(struct pk_request *request)
+{
+    return for_inspected(request, (pid_t)request->args[0]);
+}
+
+static struct pk_answer do_kcmp(struct pk_request *request)
+{
+    struct pk_answer answer = for_inspected(request, (pid_t)request->args[0]);
+
+    return answer.kind == PK_ANSWER_NATIVE ? for_inspected(request, (pid_t)request->args[1])
+                                           : answer;
 }
 
 static struct pk_answer do_pidfd_open(struct pk_request *request)
@@ -199,17 +242,14 @@ static struct pk_answer do_ioprio_set(struct pk_request *request)
 }
 
 /*
- * Asking, resetting and switching off address randomisation. The rest emulates other systems and
- * old kernels, makes the stack executable or changes what exec does.
+ * The caller's own business: a flag of the host's task that decides about its mappings, its clock
+ * ticks and what uname() says, which is answered here and asks for it.
  */
 static struct pk_answer do_personality(struct pk_request *request)
 {
     uint32_t persona = (uint32_t)request->args[0];
 
-    if (persona != LINUX_PERSONALITY_QUERY && persona != PER_LINUX && persona != ADDR_NO_RANDOMIZE)
-        return pk_denied(request, -EPERM, "only plain Linux programs are served",
-                         "it is never allowed", "personality 0x%x", persona);
-    if (persona == ADDR_NO_RANDOMIZE)
+    if (persona != LINUX_PERSONALITY_QUERY && persona != PER_LINUX)
         linux_state(request->kernel)->personality_used = true;
     return pk_native();
 }
@@ -262,14 +302,17 @@ int linux_register_process(struct pk_kernel *kernel)
         {ABI_NR_getpriority, do_getpriority},
         {ABI_NR_ioprio_set, do_ioprio_set},
         {ABI_NR_personality, do_personality},
-        {ABI_NR_sched_setparam, for_member_arg0},
-        {ABI_NR_sched_setscheduler, for_member_arg0},
-        {ABI_NR_sched_setattr, for_member_arg0},
+        {ABI_NR_sched_setparam, do_sched_of_member},
+        {ABI_NR_sched_setscheduler, do_sched_of_member},
+        {ABI_NR_sched_setattr, do_sched_of_member},
         {ABI_NR_sched_setaffinity, do_sched_setaffinity},
         {ABI_NR_sched_getaffinity, do_sched_getaffinity},
         {ABI_NR_migrate_pages, for_member_arg0},
         {ABI_NR_move_pages, for_member_arg0},
         {ABI_NR_get_robust_list, for_member_arg0},
+        {ABI_NR_process_vm_readv, do_process_vm},
+        {ABI_NR_process_vm_writev, do_process_vm},
+        {ABI_NR_kcmp, do_kcmp},
     };
 
     linux_set_handlers(kernel, handlers, array_length(handlers));

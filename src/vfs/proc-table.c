@@ -181,6 +181,7 @@ const struct pseudo_entry proc_table[] = {
     FILE_MADE("meminfo", LIVE, proc_meminfo),
     FILE_MADE("loadavg", LIVE, proc_loadavg),
     FILE_HOST("cpuinfo", 0),
+    FILE_HOST("config.gz", 0),
     FILE_HOST("stat", LIVE),
     FILE_HOST("uptime", LIVE),
     FILE_HOST("vmstat", LIVE),
@@ -192,8 +193,7 @@ const struct pseudo_entry proc_table[] = {
     FILE_MADE("pressure/io", LIVE | PSEUDO_IF_HOST, proc_pressure),
     FILE_MADE("pressure/memory", LIVE | PSEUDO_IF_HOST, proc_pressure),
     FILE_TEXT("cmdline", "cerebro\n"),
-    FILE_TEXT("filesystems", "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tcgroup2\n"
-                             "nodev\tdevtmpfs\nnodev\tdevpts\nnodev\toverlay\n"),
+    FILE_TEXT("filesystems", VFS_FILESYSTEMS),
     FILE_TEXT("devices", "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/ptmx\n"
                          "136 pts\n\nBlock devices:\n"),
     FILE_TEXT("cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpuset\t0\t1\t1\n"

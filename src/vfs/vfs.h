@@ -31,6 +31,11 @@ struct vfs_fs;
 struct vfs_handle;
 struct vfs_node;
 
+/* The text of the guest's /proc/filesystems, which sysfs(2) reads, too. */
+#define VFS_FILESYSTEMS                                                          \
+    "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tcgroup2\nnodev\tdevtmpfs\n" \
+    "nodev\tdevpts\nnodev\toverlay\n"
+
 /*
  * A place in the guest's tree: an object together with the way to it. Counted references. Its path
  * follows renames made through this VFS.

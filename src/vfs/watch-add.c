@@ -356,6 +356,17 @@ int vfs_watch_remove(struct vfs_watcher *watcher, int number)
     return 0;
 }
 
+/* The host's mark asks for more or less than the guest did. */
+static void describe_native(const struct watch *watch, const char *host_line, struct strbuf *text)
+{
+    static const char head[] = " mask:";
+    const char *mask = strstr(host_line, head);
+    const char *rest = mask ? strchr(mask + strlen(head), ' ') : NULL;
+
+    strbuf_addf(text, "%.*s%s%x%s\n", (int)(mask ? mask - host_line : 0), host_line, head,
+                watch->mask | watch->flags, rest ? rest : "");
+}
+
 void vfs_watcher_describe(const struct vfs_watcher *watcher, const char *host_line,
                           struct strbuf *text)
 {
@@ -375,7 +386,7 @@ void vfs_watcher_describe(const struct vfs_watcher *watcher, const char *host_li
         strbuf_addf(text, "%s%x ino:%llx sdev:%llx mask:%x ignored_mask:0\n", head,
                     (unsigned)mark->number, (unsigned long long)watched->inode,
                     (unsigned long long)major(watched->device) << 20 | minor(watched->device),
-                    mark->own->mask);
+                    mark->own->mask | mark->own->flags);
     else
-        strbuf_addf(text, "%s\n", host_line);
+        describe_native(mark->own, host_line, text);
 }

@@ -147,6 +147,7 @@ static void memory(void)
     char bytes[16] = "";
     struct iovec own = {bytes, sizeof(bytes)};
     struct iovec theirs = {(void *)0x400000, sizeof(bytes)};
+    struct iovec loaders_page = {(void *)0x101000, sizeof(bytes)};
 
     FOR_EACH_TARGET(pid)
     {
@@ -157,6 +158,7 @@ static void memory(void)
         DENIED(syscall(SYS_move_pages, pid, 0, NULL, NULL, NULL, 0));
     }
     DENIED(process_vm_writev(getpid(), &own, 1, &theirs, 1, 0));
+    DENIED(process_vm_writev(getpid(), &own, 1, &loaders_page, 1, 0));
     DENIED(process_vm_readv(getppid(), &own, 1, &theirs, 1, 0));
 }
 

@@ -286,8 +286,20 @@ static void lowered_limit(void)
     CHECK_TEXT(out, "cat\nlisted\nLin");
 }
 
+/* There is nothing that could be done with its object, whatever it is. */
+static void path_only(void)
+{
+    int fd = (int)OK(open("/", O_PATH));
+
+    FAILS(accept(fd, NULL, NULL), EBADF);
+    FAILS(accept4(fd, NULL, NULL, SOCK_CLOEXEC), EBADF);
+    FAILS(readahead(fd, 0, 4096), EBADF);
+    FAILS(socket(AF_INET, 75, 0), EINVAL);
+}
+
 static const struct guest_case cases[] = {
     {"copies", copies},
+    {"path-only", path_only},
     {"high-numbers", high_numbers},
     {"offsets-are-shared-by-fork", offsets_are_shared_by_fork},
     {"passing-between-processes", passing_between_processes},

@@ -12,9 +12,12 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/time.h>
 #include <sys/times.h>
+#include <sys/timex.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -294,6 +297,115 @@ static void numbers(void)
     guest_join(pid);
 }
 
+/* Personalities of other systems are a number for the host, also across exec. */
+static void personalities(void)
+{
+    static const unsigned long values[] = {PER_LINUX,       PER_LINUX_32BIT,  PER_SVR4, PER_BSD,
+                                           PER_LINUX32,     PER_HPUX,         UNAME26,  0,
+                                           STICKY_TIMEOUTS, ADDR_NO_RANDOMIZE};
+    int status;
+
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        OK(personality(values[i]));
+        CHECK_EQ(personality(0xffffffff), values[i]);
+        guest_output((char *[]){"/bin/true", NULL}, &status);
+        CHECK_EQ(status, 0);
+    }
+}
+
+static void personality_and_names(void)
+{
+    struct utsname before, after;
+
+    OK(uname(&before));
+    OK(personality(UNAME26));
+    OK(uname(&after));
+    CHECK(strncmp(after.release, "2.6.", 4) == 0);
+    OK(personality(PER_LINUX32));
+    OK(uname(&after));
+    CHECK_TEXT(after.machine, "i686");
+    CHECK_TEXT(after.release, before.release);
+    OK(personality(PER_LINUX));
+    OK(uname(&after));
+    CHECK_TEXT(after.machine, before.machine);
+}
+
+/* What is wrong with a time is told before who may set it. */
+static void setting_clocks(void)
+{
+    FAILS(settimeofday(&(struct timeval){-1, 0}, NULL), EINVAL);
+    FAILS(settimeofday(&(struct timeval){0, 1000001}, NULL), EINVAL);
+    FAILS(syscall(SYS_settimeofday, 8, NULL), EFAULT);
+    FAILS(clock_settime(CLOCK_REALTIME, &(struct timespec){0, -1}), EINVAL);
+    FAILS(clock_settime(CLOCK_MONOTONIC, &(struct timespec){0, 0}), EINVAL);
+    FAILS(syscall(SYS_clock_settime, CLOCK_REALTIME, 8), EFAULT);
+    FAILS(adjtimex(&(struct timex){.modes = 0x8000}), EINVAL);
+    if (geteuid() == 0)
+        guest_skip("root might set the clock");
+    FAILS(clock_settime(CLOCK_REALTIME, &(struct timespec){1, 0}), EPERM);
+    FAILS(settimeofday(&(struct timeval){1, 0}, NULL), EPERM);
+}
+
+static void file_system_types(void)
+{
+    char name[64] = "";
+    long count = syscall(SYS_sysfs, 3);
+
+    if (count < 0 && errno == ENOSYS)
+        guest_skip("no sysfs() on this kernel");
+    CHECK(count > 0);
+    for (long i = 0; i < count; i++) {
+        OK(syscall(SYS_sysfs, 2, i, name));
+        CHECK_EQ(syscall(SYS_sysfs, 1, name), i);
+    }
+    CHECK(syscall(SYS_sysfs, 1, "proc") >= 0);
+    FAILS(syscall(SYS_sysfs, 2, count, name), EINVAL);
+    FAILS(syscall(SYS_sysfs, 1, "none-such"), EINVAL);
+    FAILS(syscall(SYS_sysfs, 1, 8), EFAULT);
+    FAILS(syscall(SYS_sysfs, 4), EINVAL);
+}
+
+static void impossible_numbers(void)
+{
+    struct sched_param parameter = {0};
+
+    FAILS(getpriority(PRIO_PROCESS, (id_t)-1), ESRCH);
+    FAILS(setpriority(PRIO_PROCESS, (id_t)-1, 0), ESRCH);
+    FAILS(sched_setscheduler(-1, SCHED_OTHER, &parameter), EINVAL);
+}
+
+/* A child may be looked into, as gdb and others do; memory comes from where it says. */
+static void memory_of_a_child(void)
+{
+    static char shared_name[] = "the parent's";
+    char copy[sizeof(shared_name)] = "", text[] = "the changed!";
+    struct iovec own = {copy, sizeof(copy)}, change = {text, sizeof(shared_name)};
+    struct iovec theirs = {shared_name, sizeof(shared_name)};
+    int gate[2];
+    pid_t pid;
+
+    OK(pipe(gate));
+    pid = (pid_t)OK(fork());
+    if (pid == 0) {
+        memcpy(shared_name, "the child's", 12);
+        OK(write(gate[1], "x", 1));
+        for (;;)
+            pause();
+    }
+    OK(read(gate[0], copy, 1));
+    CHECK_EQ(process_vm_readv(pid, &own, 1, &theirs, 1, 0), sizeof(copy));
+    CHECK_TEXT(copy, "the child's");
+    CHECK_EQ(process_vm_writev(pid, &change, 1, &theirs, 1, 0), sizeof(copy));
+    CHECK_EQ(process_vm_readv(pid, &own, 1, &theirs, 1, 0), sizeof(copy));
+    CHECK_TEXT(copy, "the changed!");
+    CHECK_EQ(syscall(SYS_kcmp, getpid(), pid, 0, gate[0], gate[0]), 0); /* KCMP_FILE */
+    CHECK(syscall(SYS_kcmp, getpid(), pid, 0, gate[0], gate[1]) > 0);
+    FAILS(syscall(SYS_kcmp, getpid(), 0x3fffff, 0, 0, 0), ESRCH);
+    FAILS(process_vm_readv(-1, &own, 1, &theirs, 1, 0), ESRCH);
+    OK(kill(pid, SIGKILL));
+    guest_wait(pid);
+}
+
 static const struct guest_case cases[] = {
     {"names", names},
     {"dumpable", dumpable},
@@ -311,6 +423,12 @@ static const struct guest_case cases[] = {
     {"clocks", clocks},
     {"randomness", randomness},
     {"numbers", numbers},
+    {"personalities", personalities},
+    {"personality-and-names", personality_and_names},
+    {"setting-clocks", setting_clocks},
+    {"file-system-types", file_system_types},
+    {"impossible-numbers", impossible_numbers},
+    {"memory-of-a-child", memory_of_a_child},
 };
 
 GUEST_MAIN(cases)

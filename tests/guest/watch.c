@@ -657,6 +657,9 @@ static void shown_in_proc(void)
         found++;
     CHECK_EQ(found, 1);
     CHECK(strstr(text, guest_format("inotify wd:%x ", number)) != NULL);
+    watch("here", ".", IN_MODIFY | IN_ONESHOT);
+    text = guest_read(guest_format("/proc/self/fdinfo/%d", notify));
+    CHECK(strstr(text, guest_format(" mask:%x ", IN_MODIFY | IN_ONESHOT)) != NULL);
 }
 
 static const struct guest_case cases[] = {

@@ -149,7 +149,6 @@ static void test_decisions_that_matter(void **state)
         ABI_NR_setns,
         ABI_NR_unshare,
         ABI_NR_keyctl,
-        ABI_NR_remap_file_pages,
         ABI_NR_seccomp,
         ABI_NR_kill,
         ABI_NR_pidfd_send_signal,

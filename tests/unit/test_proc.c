@@ -5,6 +5,8 @@
  */
 #include "vfs_guest.h"
 
+#include "skip.h"
+
 #include <inttypes.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -288,6 +290,21 @@ static void test_system_files(void **state)
         else
             assert_int_equal(count_words(strbuf_text(&ours)), count_words(strbuf_text(&theirs)));
     }
+}
+
+/* How the host's kernel was built, where it tells: compressed, so any byte may be in it. */
+static void test_kernel_config(void **state)
+{
+    cleanup_strbuf struct strbuf ours = {0}, theirs = {0};
+    int r = io_read_file(AT_FDCWD, "/proc/config.gz", 1 << 24, &theirs);
+
+    (void)state;
+    if (r == -ENOENT)
+        SKIP("this kernel does not tell its configuration");
+    assert_true(r >= 0);
+    guest_text(&guest, "/proc/config.gz", &ours);
+    assert_int_equal(ours.length, theirs.length);
+    assert_memory_equal(ours.data, theirs.data, theirs.length);
 }
 
 static uint64_t number_after(const char *text, const char *key)
@@ -802,6 +819,7 @@ int main(void)
         TEST(test_stat_hides_addresses),
         TEST(test_limits),
         TEST(test_system_files),
+        TEST(test_kernel_config),
         TEST(test_maps),
         TEST(test_rewrite_maps),
         TEST(test_strangers_are_hidden),
