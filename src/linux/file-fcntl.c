@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 
 #include "base/cleanup.h"
 #include "linux/file-internal.h"
@@ -21,12 +22,55 @@ static struct pk_answer serve_dupfd(struct pk_request *request, unsigned fd_flag
     return file_duplicate(request, lowest, fd_flags);
 }
 
-static struct pk_answer refuse_lease(struct pk_request *request)
+static int may_lease(struct pk_request *request, int fd)
 {
-    return pk_denied(
-        request, -EINVAL,
-        "a lease could make the process kernel wait for the guest when it opens a file",
-        "it is never allowed", "lease on descriptor %d", (int)request->args[0]);
+    struct statx stat;
+    int r = vfs_may_lease(request->kernel->vfs, fd);
+
+    if (r < 0)
+        return r;
+    r = vfs_stat_fd(request->kernel->vfs, fd, &stat);
+    if (r < 0)
+        return r;
+    return stat.stx_uid == request->context->identity.fsuid || linux_capable(request, CAP_LEASE)
+               ? 0
+               : -EACCES;
+}
+
+/*
+ * On our duplicate of the guest's descriptor: by its number the host would take what another thread
+ * has put there meanwhile. The host tells the owner of the file about a lease that is asked back,
+ * and makes us the owner if it has none.
+ */
+static int take_lease(struct pk_request *request, int fd)
+{
+    int owner = fcntl(fd, F_GETOWN);
+
+    if (fcntl(fd, F_SETLEASE, (int)request->args[2]) < 0)
+        return -errno;
+    if (owner == 0 && fcntl(fd, F_SETOWN, request->task->process->pid) < 0) {
+        int error = errno;
+
+        (void)fcntl(fd, F_SETLEASE, F_UNLCK);
+        return -error;
+    }
+    return 0;
+}
+
+static struct pk_answer serve_lease(struct pk_request *request)
+{
+    cleanup_close int fd = -1;
+    int r;
+
+    if ((int)request->args[2] == F_UNLCK)
+        return pk_native();
+    if ((int)request->args[2] != F_RDLCK && (int)request->args[2] != F_WRLCK)
+        return pk_error(-EINVAL);
+    fd = pk_get_fd(request, (int)request->args[0]);
+    if (fd < 0)
+        return pk_error(fd);
+    r = may_lease(request, fd);
+    return pk_value(r < 0 ? r : take_lease(request, fd));
 }
 
 /*
@@ -76,7 +120,7 @@ static struct pk_answer serve_fcntl(struct pk_request *request)
     case F_SETSIG:
         return linux_set_owner(request);
     case F_SETLEASE:
-        return (int)request->args[2] == F_UNLCK ? pk_native() : refuse_lease(request);
+        return serve_lease(request);
     /*
      * The rest is about the descriptor itself. F_NOTIFY too: its signals go to the caller, about a
      * directory that it holds open.

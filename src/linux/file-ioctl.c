@@ -9,11 +9,13 @@
 #include <linux/fs.h>
 #include <linux/random.h>
 #include <linux/sockios.h>
+#include <net/if.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "linux/file-internal.h"
+#include "linux/net-internal.h"
 #include "vfs/watch.h"
 
 /* include/uapi/linux: newer than the C library's headers, or not in those that can be included */
@@ -31,6 +33,7 @@ enum verdict {
     NATIVE,    /* acts on the object behind the descriptor and names no other */
     OWNER,     /* aims signals at a process */
     INTERFACE, /* shows the host's network interfaces: with its network only */
+    CONFIGURE, /* changes them */
     FLAGS,     /* changes the host's inode even through a read-only descriptor */
     FLAGS_EXTENDED,
     BLOCKS,   /* block numbers of the host's disk */
@@ -99,6 +102,13 @@ static enum verdict judge_socket(unsigned request)
     case SIOCGIFTXQLEN:
     case SIOCGIFMAP:
         return INTERFACE;
+    case SIOCSIFFLAGS:
+    case SIOCSIFADDR:
+    case SIOCSIFDSTADDR:
+    case SIOCSIFBRDADDR:
+    case SIOCSIFNETMASK:
+    case SIOCSIFMTU:
+        return CONFIGURE;
     default: /* SIOCUNIXFILE among them, which would open a socket's host path */
         return UNKNOWN;
     }
@@ -183,6 +193,18 @@ static struct pk_answer refuse_terminal(struct pk_request *request)
                      "it is never allowed", "ioctl 0x%x on a terminal", (unsigned)request->args[1]);
 }
 
+/* As without CAP_NET_ADMIN; on anything but an internet socket there is no such request. */
+static struct pk_answer refuse_configuration(struct pk_request *request, int fd)
+{
+    struct ifreq wanted;
+    int domain = net_domain(fd);
+
+    if (domain != AF_INET && domain != AF_INET6)
+        return pk_error(-ENOTTY);
+    return pk_error(
+        pk_read(request, request->args[2], &wanted, sizeof(wanted)) < 0 ? -EFAULT : -EPERM);
+}
+
 static struct pk_answer serve_plain(struct pk_request *request, int fd)
 {
     switch (judge((unsigned)request->args[1])) {
@@ -192,6 +214,8 @@ static struct pk_answer serve_plain(struct pk_request *request, int fd)
         return linux_set_owner(request);
     case INTERFACE:
         return request->kernel->config.net == PK_NET_HOST ? pk_native() : pk_error(-ENODEV);
+    case CONFIGURE:
+        return refuse_configuration(request, fd);
     case FLAGS:
         return pk_value(set_flags(request, fd));
     case FLAGS_EXTENDED:

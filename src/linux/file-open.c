@@ -24,7 +24,7 @@
 #define MODE_BITS 07777
 #define PAGE      4096
 
-/* ---- a FIFO: opening it waits for the other side ---- */
+/* ---- a FIFO waits for the other side, a file with a lease for its holder ---- */
 
 struct fifo_job {
     struct pk_job job;
@@ -128,7 +128,7 @@ static struct pk_answer hand_out(struct pk_request *request, const struct vfs_op
                                  unsigned fd_flags)
 {
     if (request->traced && (opened->blocks || opened->window))
-        pk_note(request, opened->blocks ? "a FIFO: waits for its peer" : "served descriptor");
+        pk_note(request, opened->blocks ? "waits for its peer" : "served descriptor");
     if (opened->blocks)
         return open_fifo(opened->fd, (opened->block_flags & ~O_CLOEXEC) | (int)fd_flags);
     if (opened->window)

@@ -103,6 +103,8 @@ static struct pk_answer internet_socket(struct pk_request *request, int type, in
 {
     if (type >= SOCKET_TYPES)
         return pk_error(-EINVAL);
+    if (type == SOCK_RAW && protocol == 0)
+        return pk_error(-EPROTONOSUPPORT);
     if (type == SOCK_RAW || type == SOCK_PACKET)
         return pk_denied(request, -EPERM, "raw sockets read and forge the host's traffic", never,
                          "raw socket");
@@ -188,14 +190,24 @@ static struct pk_answer packet_pair(struct pk_request *request)
     return answer;
 }
 
+/* Linux makes both sockets before it finds that they cannot be joined, so it finds more wrong. */
+static int no_pair(int domain, int type, int protocol)
+{
+    if (domain != AF_INET && domain != AF_INET6)
+        return -EAFNOSUPPORT;
+    if (type >= SOCKET_TYPES)
+        return -EINVAL;
+    if (type == SOCK_STREAM || type == SOCK_DGRAM)
+        return is_known_protocol(type, protocol) ? -EOPNOTSUPP : -EPROTONOSUPPORT;
+    return type == SOCK_RAW && protocol == 0 ? -EPROTONOSUPPORT : -ESOCKTNOSUPPORT;
+}
+
 static struct pk_answer do_socketpair(struct pk_request *request)
 {
     int type = (int)request->args[1] & TYPE_MASK;
 
     if ((int)request->args[0] != AF_UNIX)
-        return pk_error((int)request->args[0] == AF_INET || (int)request->args[0] == AF_INET6
-                            ? -EOPNOTSUPP
-                            : -EAFNOSUPPORT);
+        return pk_error(no_pair((int)request->args[0], type, (int)request->args[2]));
     if ((type == SOCK_DGRAM || type == SOCK_RAW) && !request->kernel->config.unix_isolated)
         return packet_pair(request);
     return pk_native();

@@ -212,7 +212,7 @@ void filter_emit_ioctl(const struct filter_emitter *e)
  * Flags, locks, pipe sizes, seals and hints are native. A descriptor of the window may stand for an
  * O_PATH one, which has none of these, and its duplicates are made by the process kernel. Not here:
  * F_SETOWN, F_SETOWN_EX and F_SETSIG (aim signals at other processes), F_NOTIFY, and F_SETLEASE,
- * with which a guest could make the process kernel's own open() of the file wait.
+ * with which a guest could hold up the host's programs.
  */
 static const struct span fcntl_commands[] = {
     {FCNTL_DUPFD, FCNTL_DUPFD, OUTCOME_DESCRIPTOR},

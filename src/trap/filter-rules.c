@@ -21,6 +21,7 @@
  * With linear address masking (arch_prctl ARCH_ENABLE_TAGGED_ADDR, Linux 6.4) the kernel ignores
  * bits 57 to 62 of an address, so the filter ignores bits 57 to 63: no tag may hide a low address.
  */
+#define PAGE_MASK_BITS 0xfff /* of an address that is not that of a page */
 #define ADDRESS_BITS_HIGH 0x01ffffffu
 
 /* The new-namespace bits of clone(). CLONE_NEWTIME lies in the signal's bits and has no effect. */
@@ -119,7 +120,22 @@ static void emit_window(const struct filter_emitter *e, unsigned first, unsigned
  * goes up, and the kernel refuses a range that wraps around: one that begins at or above the limit
  * cannot reach the page. madvise belongs here because of MADV_DONTFORK: a child without the page
  * could be given a mapping of its own in that place, without any MAP_FIXED.
+ *
+ * What is below the limit is as good as not mapped: the errno is that of an address where nothing
+ * is. (munmap would succeed there, which it must not pretend.)
  */
+static uint32_t nothing_there(int nr)
+{
+    switch (nr) {
+    case ABI_NR_munmap:
+        return VERDICT_ERRNO(EPERM);
+    case ABI_NR_remap_file_pages:
+        return VERDICT_ERRNO(EINVAL);
+    default:
+        return VERDICT_ERRNO(ENOMEM);
+    }
+}
+
 static void emit_rpage(const struct filter_emitter *e)
 {
     bpf_label below = new_label(e);
@@ -127,7 +143,7 @@ static void emit_rpage(const struct filter_emitter *e)
 
     branch_on_low_address(e, 0, below, above);
     verdict_at(e, above, VERDICT_NATIVE);
-    verdict_at(e, below, VERDICT_ERRNO(EPERM));
+    verdict_at(e, below, nothing_there(e->nr));
 }
 
 /*
@@ -164,16 +180,24 @@ static void emit_mmap(const struct filter_emitter *e)
  */
 static void emit_mremap(const struct filter_emitter *e)
 {
+    bpf_label old_is_low = new_label(e);
     bpf_label old_is_fine = new_label(e);
+    bpf_label nothing = new_label(e);
+    bpf_label unaligned = new_label(e);
     bpf_label refuse = new_label(e);
     bpf_label native = new_label(e);
 
-    branch_on_low_address(e, 0, refuse, old_is_fine);
+    branch_on_low_address(e, 0, old_is_low, old_is_fine);
     bpf_bind(e->code, old_is_fine);
     load(e, 3);
     bpf_branch(e->code, BPF_JSET, MREMAP_FIXED, BPF_NEXT, native);
     branch_on_low_address(e, 4, refuse, native);
+    bpf_bind(e->code, old_is_low);
+    load(e, 0);
+    bpf_branch(e->code, BPF_JSET, PAGE_MASK_BITS, unaligned, nothing);
     verdict_at(e, native, VERDICT_NATIVE);
+    verdict_at(e, unaligned, VERDICT_ERRNO(EINVAL));
+    verdict_at(e, nothing, VERDICT_ERRNO(EFAULT));
     verdict_at(e, refuse, VERDICT_ERRNO(EPERM));
 }
 
@@ -486,6 +510,7 @@ struct filter_action filter_simplify(const struct filter_config *config, enum ab
     case ABI_RULE_EXECVE:
         return nr == ABI_NR_execve ? as_it_is : serve;
     case ABI_RULE_SENDMSG:
+    case ABI_RULE_RPAGE:
         return of_this_call;
     case ABI_RULE_SETSOCKOPT:
         return config->net == PK_NET_NONE || config->net_rules ? as_it_is : native;

@@ -145,6 +145,16 @@ int host_utimens(struct vfs_node *node, const struct timespec times[2],
     return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
 }
 
+/* By a descriptor: truncate() would wait for whoever has a lease on the file. */
+static int truncate_without_waiting(const char *path, off_t length)
+{
+    cleanup_close int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    return ftruncate(fd, length) < 0 ? -errno : 0;
+}
+
 int host_truncate(struct vfs_node *node, off_t length, const struct vfs_actor *actor)
 {
     char path[IO_FD_PATH_SIZE];
@@ -159,7 +169,7 @@ int host_truncate(struct vfs_node *node, off_t length, const struct vfs_actor *a
 
     cleanup_acting struct host_acting acting = host_act(node->fs->vfs, actor);
 
-    return truncate(path, length) < 0 ? -errno : 0;
+    return truncate_without_waiting(path, length);
 }
 
 ssize_t host_getxattr(struct vfs_node *node, const char *name, void *value, size_t size)

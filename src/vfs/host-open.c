@@ -134,6 +134,20 @@ static int open_fifo(struct vfs_node *node, int path_fd, const struct vfs_open_r
     return 0;
 }
 
+/*
+ * Somebody has a lease on the file, and has just been told to give it back: a native open waits for
+ * that, for as long as fs.lease-break-time. The host has judged the rights already.
+ */
+static int wait_for_lease(int path_fd, int flags, struct vfs_opened *ret_opened)
+{
+    int fd = duplicate(path_fd);
+
+    if (fd < 0)
+        return fd;
+    *ret_opened = (struct vfs_opened){.fd = fd, .blocks = true, .block_flags = flags};
+    return 0;
+}
+
 int host_open(struct vfs_node *node, const struct vfs_open_request *request,
               struct vfs_opened *ret_opened)
 {
@@ -162,6 +176,8 @@ int host_open(struct vfs_node *node, const struct vfs_open_request *request,
         return -ENXIO;
     else
         return S_ISLNK(node->type) ? -ELOOP : -EACCES; /* devices of the host: never */
+    if (fd == -EAGAIN && !(request->flags & O_NONBLOCK))
+        return wait_for_lease(path_fd, request->flags & ~O_NOFOLLOW, ret_opened);
     if (fd < 0)
         return fd;
     host_changed(host); /* O_TRUNC, access time */

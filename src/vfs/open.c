@@ -295,3 +295,17 @@ int vfs_open(struct vfs *vfs, const struct vfs_walk *walk, int flags, mode_t mod
         *ret_opened = opened;
     return r;
 }
+
+int vfs_may_lease(struct vfs *vfs, int fd)
+{
+    struct vfs_place *place cleanup_place = NULL;
+    int r = vfs_place_of_fd(vfs, fd, &place);
+
+    if (r < 0)
+        return r;
+    if (!S_ISREG(place->node->type) || place->mount == NULL)
+        return -EINVAL;
+    if (!fs_is_host(place->node->fs))
+        return -EAGAIN;
+    return place->mount->flags & VFS_MOUNT_READ_ONLY ? -EACCES : 0;
+}

@@ -108,10 +108,18 @@ int vfs_resolve_parent(struct vfs *vfs, const struct vfs_walk *walk, struct vfs_
 struct vfs_opened {
     int fd;      /* ours; goes to the guest with pk_descriptor() */
     bool window; /* must be installed in the window of kernel-served descriptors */
-    bool blocks; /* a FIFO: `fd` is an O_PATH descriptor, to be reopened by a worker through
+    bool blocks; /* a FIFO, or a file with a lease on it: `fd` is an O_PATH descriptor, to be reopened by a worker through
                     /proc/self/fd with `block_flags`, since that may wait for a peer */
     int block_flags;
 };
+
+/*
+ * May a lease be had on the file behind a descriptor of the guest, of which `fd` is a duplicate?
+ * 0 on a file of the host in a mount that may be written to; -EAGAIN on one that the process kernel
+ * has open, too (in memory, or in a layer); -EACCES on what the guest may only read, where a lease
+ * would hold up the host's programs; -EINVAL on anything else.
+ */
+int vfs_may_lease(struct vfs *vfs, int fd);
 
 /*
  * True when a guest's descriptor is an O_PATH one, of which `fd` is a duplicate: a real one, or

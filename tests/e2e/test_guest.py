@@ -87,6 +87,20 @@ def test_owners_as_fake_root(case: str, work: Path) -> None:
               env=environment(str(work)), timeout=90))
 
 
+@pytest.mark.parametrize("case", cases_of("lease"))
+def test_lease(case: str, work: Path) -> None:
+    """On the host itself: of what is in memory or in a layer the process kernel has a descriptor, too."""
+    judge(run(guest("lease"), case, options=["--write", work], env=environment(str(work)), timeout=90))
+
+
+def test_no_lease_on_what_is_only_read(work: Path) -> None:
+    """It would hold up the host's programs."""
+    script = f"import fcntl, os; fcntl.fcntl(os.open('{work}/file', os.O_RDONLY), fcntl.F_SETLEASE, fcntl.F_RDLCK)"
+    (work / "file").write_text("content")
+    got = run("/usr/bin/python3", "-c", script, options=["--bind", f"{work}:{work}:ro"])
+    assert NATIVE or "PermissionError" in got.err or "BlockingIOError" in got.err, got
+
+
 @pytest.mark.parametrize("case", only_if(os.geteuid() == 0, cases_of("identity")))
 def test_identity_as_it_is(case: str) -> None:
     judge(run(guest("identity"), case, env=environment("/tmp"), timeout=90))

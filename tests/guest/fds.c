@@ -2,6 +2,8 @@
 #include "guest.h"
 
 #include <dirent.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -294,12 +297,36 @@ static void path_only(void)
     FAILS(accept(fd, NULL, NULL), EBADF);
     FAILS(accept4(fd, NULL, NULL, SOCK_CLOEXEC), EBADF);
     FAILS(readahead(fd, 0, 4096), EBADF);
+}
+
+static void sockets_that_cannot_be(void)
+{
+    int pair[2], fd = (int)OK(socket(AF_INET, SOCK_DGRAM, 0));
+
     FAILS(socket(AF_INET, 75, 0), EINVAL);
+    FAILS(socket(AF_INET, SOCK_RAW, 0), EPROTONOSUPPORT);
+    FAILS(socketpair(AF_INET, 75, 0, pair), EINVAL);
+    FAILS(socketpair(AF_INET, SOCK_DGRAM, IPPROTO_TCP, pair), EPROTONOSUPPORT);
+    FAILS(socketpair(AF_INET, SOCK_STREAM, IPPROTO_TCP, pair), EOPNOTSUPP);
+    FAILS(ioctl(fd, SIOCSIFFLAGS, NULL), EFAULT);
+}
+
+/* Below the first mapping there is nothing for anybody. */
+static void low_addresses(void)
+{
+    FAILS(mprotect((void *)0x4000, 4096, PROT_READ), ENOMEM);
+    FAILS(madvise((void *)0x4000, 4096, MADV_NORMAL), ENOMEM);
+    CHECK(mremap((void *)0x4000, 4096, 8192, MREMAP_MAYMOVE) == MAP_FAILED);
+    CHECK_EQ(errno, EFAULT);
+    CHECK(mremap((void *)0x4001, 4096, 8192, MREMAP_MAYMOVE) == MAP_FAILED);
+    CHECK_EQ(errno, EINVAL);
 }
 
 static const struct guest_case cases[] = {
     {"copies", copies},
     {"path-only", path_only},
+    {"sockets-that-cannot-be", sockets_that_cannot_be},
+    {"low-addresses", low_addresses},
     {"high-numbers", high_numbers},
     {"offsets-are-shared-by-fork", offsets_are_shared_by_fork},
     {"passing-between-processes", passing_between_processes},

@@ -61,7 +61,7 @@ static uint32_t reference_mmap(reference_config config, reference_data data)
 static uint32_t reference_mremap(reference_config config, reference_data data)
 {
     if (reference_is_low(config, data->args[0]))
-        return FAIL(EPERM);
+        return data->args[0] & 0xfff ? FAIL(EINVAL) : FAIL(EFAULT);
     if ((data->args[3] & MREMAP_FIXED) && reference_is_low(config, data->args[4]))
         return FAIL(EPERM);
     return NATIVE;
@@ -387,7 +387,11 @@ static uint32_t reference_rule(reference_config config, enum abi_rule rule, refe
     case ABI_RULE_MMAP:
         return reference_mmap(config, data);
     case ABI_RULE_RPAGE:
-        return reference_is_low(config, args[0]) ? FAIL(EPERM) : NATIVE;
+        if (!reference_is_low(config, args[0]))
+            return NATIVE;
+        return data->nr == ABI_NR_munmap             ? FAIL(EPERM)
+               : data->nr == ABI_NR_remap_file_pages ? FAIL(EINVAL)
+                                                     : FAIL(ENOMEM);
     case ABI_RULE_MREMAP:
         return reference_mremap(config, data);
     case ABI_RULE_FSTAT:

@@ -1338,7 +1338,7 @@ static void test_ioctl_and_fcntl(void **state)
                       pk_error(-EOPNOTSUPP));
     }
     expect_answer(guest, (struct side_call)C(fcntl, FD(0), 12345, 0), pk_error(-EINVAL));
-    expect_answer(guest, (struct side_call)C(fcntl, FD(0), F_SETLEASE, F_RDLCK), pk_error(-EINVAL));
+    expect_answer(guest, (struct side_call)C(fcntl, FD(0), F_SETLEASE, 99), pk_error(-EINVAL));
     expect_answer(guest, (struct side_call)C(fcntl, FD(0), F_GETLK, OUT), pk_native());
     side_free(guest);
 }
