@@ -201,8 +201,8 @@ static struct pk_answer refuse_configuration(struct pk_request *request, int fd)
 
     if (domain != AF_INET && domain != AF_INET6)
         return pk_error(-ENOTTY);
-    return pk_error(
-        pk_read(request, request->args[2], &wanted, sizeof(wanted)) < 0 ? -EFAULT : -EPERM);
+    return pk_error(pk_read(request, request->args[2], &wanted, sizeof(wanted)) < 0 ? -EFAULT
+                                                                                    : -EPERM);
 }
 
 static struct pk_answer serve_plain(struct pk_request *request, int fd)

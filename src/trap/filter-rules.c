@@ -21,7 +21,7 @@
  * With linear address masking (arch_prctl ARCH_ENABLE_TAGGED_ADDR, Linux 6.4) the kernel ignores
  * bits 57 to 62 of an address, so the filter ignores bits 57 to 63: no tag may hide a low address.
  */
-#define PAGE_MASK_BITS 0xfff /* of an address that is not that of a page */
+#define PAGE_MASK_BITS    0xfff /* of an address that is not that of a page */
 #define ADDRESS_BITS_HIGH 0x01ffffffu
 
 /* The new-namespace bits of clone(). CLONE_NEWTIME lies in the signal's bits and has no effect. */

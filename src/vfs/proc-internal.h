@@ -27,6 +27,7 @@ enum proc_flags {
 struct proc_fs {
     struct pseudo_fs base;
     struct map values; /* item -> text of a virtual sysctl that was written; owned */
+    struct map scores; /* pid -> struct proc_score, see proc-score.c; owned */
     struct map names;  /* tid -> struct proc_name, see proc-comm.c; owned */
 };
 
@@ -96,6 +97,7 @@ int proc_status(const struct pseudo_access *access, struct strbuf *ret_text);
 int proc_stat(const struct pseudo_access *access, struct strbuf *ret_text);
 int proc_limits(const struct pseudo_access *access, struct strbuf *ret_text);
 int proc_auxv(const struct pseudo_access *access, struct strbuf *ret_text);
+int proc_oom_score_adj(const struct pseudo_access *access, struct strbuf *ret_text);
 int proc_oom_score_adj_store(const struct pseudo_access *access, const char *text, size_t length);
 int proc_namespace(const struct pseudo_access *access, struct strbuf *ret_text);
 int proc_namespace_follow(const struct pseudo_access *access, struct vfs_place **ret_place);
@@ -162,3 +164,6 @@ bool proc_comm_stored(struct proc_fs *fs, const struct proc_task *task, char ret
 /* Appends a name as status shows it. */
 void proc_comm_escape(struct strbuf *text, const char *name);
 void proc_comm_free(struct proc_fs *fs);
+
+/* Frees what is remembered of the scores of made-up roots; see proc-score.c. */
+void proc_score_free(struct proc_fs *fs);

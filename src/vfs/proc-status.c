@@ -367,36 +367,6 @@ int proc_auxv(const struct pseudo_access *access, struct strbuf *ret_text)
     return strbuf_status(ret_text);
 }
 
-/*
- * Raising one's own score is everybody's right. Lowering it would put the guest before the host's
- * own processes, so it takes the capability for real: a made-up root has not got it.
- */
-int proc_oom_score_adj_store(const struct pseudo_access *access, const char *text, size_t length)
-{
-    cleanup_proc_task struct proc_task task = PROC_TASK_NONE;
-    cleanup_strbuf struct strbuf host = {0};
-    struct pk_kernel *kernel = pseudo_kernel(access);
-    bool capable = !kernel->config.virtual_identity && access->actor &&
-                   (access->actor->identity->effective & 1ULL << CAP_SYS_RESOURCE);
-    char number[32] = "", *end;
-    long value;
-    int r = proc_task_open(access->fs, access->node, &task);
-
-    if (r >= 0)
-        r = proc_task_text(&task, "oom_score_adj", &host);
-    if (r < 0)
-        return r;
-    if (length >= sizeof(number))
-        return -EINVAL;
-    memcpy(number, text, length);
-    value = strtol(number, &end, 10);
-    if (end == number || (*end != '\0' && *end != '\n') || value < -1000 || value > 1000)
-        return -EINVAL;
-    if (value < strtol(strbuf_text(&host), NULL, 10) && !capable)
-        return -EACCES;
-    return proc_task_forward(access, text, length);
-}
-
 /* The text names a namespace and tells whether two processes share it: nothing more. */
 int proc_namespace(const struct pseudo_access *access, struct strbuf *ret_text)
 {

@@ -126,7 +126,7 @@ const struct pseudo_entry proc_table[] = {
     TASK("limits", 0444, LIVE, proc_limits),
     TASK("schedstat", 0444, LIVE, proc_task_copy),
     TASK("oom_score", 0444, LIVE, proc_task_copy),
-    TASK_WRITE("oom_score_adj", 0644, LIVE, proc_task_copy, proc_oom_score_adj_store),
+    TASK_WRITE("oom_score_adj", 0644, LIVE, proc_oom_score_adj, proc_oom_score_adj_store),
     TASK_WRITE("coredump_filter", 0644, ONLY, proc_task_copy, proc_task_forward),
     TASK_WRITE("comm", 0644, LIVE, proc_comm, proc_comm_store),
     TASK("children", 0444, LIVE | PROC_THREAD_ONLY, proc_task_copy),

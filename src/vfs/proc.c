@@ -103,6 +103,7 @@ static void destroy(struct vfs_fs *vfs_fs)
 
     proc_sysctl_free(fs);
     proc_comm_free(fs);
+    proc_score_free(fs);
     pseudo_fini(&fs->base);
     free(fs);
 }

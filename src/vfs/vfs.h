@@ -108,8 +108,9 @@ int vfs_resolve_parent(struct vfs *vfs, const struct vfs_walk *walk, struct vfs_
 struct vfs_opened {
     int fd;      /* ours; goes to the guest with pk_descriptor() */
     bool window; /* must be installed in the window of kernel-served descriptors */
-    bool blocks; /* a FIFO, or a file with a lease on it: `fd` is an O_PATH descriptor, to be reopened by a worker through
-                    /proc/self/fd with `block_flags`, since that may wait for a peer */
+    bool blocks; /* a FIFO, or a file with a lease on it: `fd` is an O_PATH descriptor, to be
+                    reopened by a worker through /proc/self/fd with `block_flags`, since that may
+                    wait for a peer */
     int block_flags;
 };
 

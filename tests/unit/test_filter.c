@@ -291,8 +291,8 @@ static void test_loader_page_is_protected(void **state)
     static const struct {
         int nr, error;
     } calls[] = {
-        {ABI_NR_munmap, EPERM},   {ABI_NR_mprotect, ENOMEM}, {ABI_NR_pkey_mprotect, ENOMEM},
-        {ABI_NR_mremap, EFAULT},  {ABI_NR_madvise, ENOMEM},  {ABI_NR_remap_file_pages, EINVAL},
+        {ABI_NR_munmap, EPERM},  {ABI_NR_mprotect, ENOMEM}, {ABI_NR_pkey_mprotect, ENOMEM},
+        {ABI_NR_mremap, EFAULT}, {ABI_NR_madvise, ENOMEM},  {ABI_NR_remap_file_pages, EINVAL},
     };
     struct filter_config config = config_of(ALL_CONFIGS - 1);
     cleanup_filter struct sock_fprog program = built(&config);
