@@ -524,8 +524,20 @@ def _finish_failed(call: Call, code: int) -> None:
 
 def shutdown() -> None:
     """Closes all kernels, ending their guests. Done at the end of the program."""
-    for kernel in list(_kernels.values()):
+    kernels = list(_kernels.values())
+    helpers = []
+    # All at once: one that waits for a handler that hangs must not let those of the next run out of time.
+    for kernel in kernels[1:]:
+        helper = threading.Thread(target=kernel.close)
+        try:
+            helper.start()
+        except RuntimeError:  # newer interpreters start no thread at their end
+            break
+        helpers.append(helper)
+    for kernel in kernels:
         kernel.close()
+    for helper in helpers:
+        helper.join()
 
 
 def _forget_parents() -> None:

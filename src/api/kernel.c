@@ -117,8 +117,26 @@ pid_t api_fork(void)
     return pid;
 }
 
+/* All guests at once: the handlers of one kernel may hang while those of the next run out of time.
+ */
+static void stop_all(void)
+{
+    process_kernel_t *kernel;
+
+    pthread_mutex_lock(&all_lock);
+    list_for_each(kernel, &all, node)
+    {
+        pthread_mutex_lock(&kernel->lock);
+        if (kernel->running)
+            api_ask_to_stop(kernel);
+        pthread_mutex_unlock(&kernel->lock);
+    }
+    pthread_mutex_unlock(&all_lock);
+}
+
 PK_API void pk_shutdown(void)
 {
+    stop_all();
     for (;;) {
         process_kernel_t *kernel = NULL;
 

@@ -104,6 +104,33 @@ static void call_in_many_processes(void *argument)
         pause();
 }
 
+static void count_timeouts(const pk_event_t *event, void *count)
+{
+    if (event->type == PK_EVENT_TIMEOUT)
+        atomic_fetch_add((atomic_uint *)count, 1);
+}
+
+/* The handler of the first kernel hangs as long as it may, which the second one's is not allowed.
+ */
+static void test_shutdown_ends_all_guests_at_once(void **state)
+{
+    static char *const argv[] = {"/bin/sh", "-c", "exec /bin/sh", NULL}; /* calls getppid */
+    process_kernel_t *first = create(hang, 2000);
+    process_kernel_t *second = create(hang, 1000);
+    atomic_uint timeouts = 0;
+
+    (void)state;
+    atomic_store(&go_on, false);
+    assert_int_equal(pk_set_event_handler(second, count_timeouts, &timeouts), 0);
+    assert_true(pk_spawn(first, argv) > 0);
+    assert_true(pk_spawn(second, argv) > 0);
+    while (atomic_load(&hanging) < 2)
+        usleep(1000);
+    pk_shutdown();
+    assert_int_equal(atomic_load(&timeouts), 0);
+    let_hanging_go();
+}
+
 static void *kill_when_all_hang(void *kernel)
 {
     for (int i = 0; i < 10000 && atomic_load(&hanging) < 60; i++)
@@ -255,6 +282,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_more_hang_than_there_are_threads),
         cmocka_unit_test(test_the_end_is_heard_while_all_hang),
+        cmocka_unit_test(test_shutdown_ends_all_guests_at_once),
         cmocka_unit_test(test_answer_in_the_handler),
         cmocka_unit_test(test_answer_before_it_is_deferred),
         cmocka_unit_test(test_crash_of_a_handler_that_has_deferred),
