@@ -43,7 +43,9 @@ struct pk_context {
     uint64_t nofile_hard;
     uint64_t locks_soft;
     uint64_t locks_hard;
-    uint64_t started; /* io_now_ns() of its making, for the sweep */
+    int32_t session_ring; /* serial number of the session key ring, 0: none */
+    int key_fallback;     /* where request_key() puts keys, KEY_REQKEY_DEFL_... */
+    uint64_t started;     /* io_now_ns() of its making, for the sweep */
 };
 
 /*

@@ -39,6 +39,11 @@ int pk_kernel_new(const struct pk_config *config, const struct pk_sink *sink,
     kernel->config = *config;
     kernel->sink = *sink;
     kernel->next_context = FIRST_CONTEXT;
+    kernel->key_limits = (struct pk_key_limits){.count = 200,
+                                                .bytes = 20000,
+                                                .root_count = 1000000,
+                                                .root_bytes = 25000000,
+                                                .delay = 300}; /* security/keys/key.c, gc.c */
     kernel->started_ns = io_now_ns();
     kernel->start_time = (uint64_t)time(NULL);
     read_host_identity(&kernel->host_identity);

@@ -23,6 +23,7 @@
 
 struct pk_exec_plan;
 struct pk_latencies;
+struct strbuf;
 struct vfs;
 
 #define PK_NR_LIMIT    512 /* table numbers end well below; larger ones are answered ENOSYS */
@@ -62,6 +63,13 @@ struct pk_config {
     uint16_t denied[PK_NR_LIMIT]; /* positive errno with which a call fails; 0: it does not */
     bool report_only;             /* `denied` and `report_net` are told and let through */
     bool report_net;              /* what needs the network is told, and let through */
+};
+
+/* The values of /proc/sys/kernel/keys, which root may change. */
+struct pk_key_limits {
+    unsigned count, bytes;           /* of a user */
+    unsigned root_count, root_bytes; /* of root */
+    unsigned delay;                  /* seconds until what is dead is dropped */
 };
 
 /* A denied action, for the audit record and the line that the user sees. */
@@ -168,6 +176,11 @@ struct pk_personality {
     int (*exec_committed)(struct pk_request *request, const struct pk_exec_plan *plan);
     /* The guest path behind a descriptor. Returns its length or a negative errno. */
     ssize_t (*describe_fd)(struct pk_request *request, int fd, char *path, size_t size);
+    /*
+     * Appends the content of a file below /proc that only the personality knows ("keys",
+     * "sysvipc/shm"), as the caller sees it. Returns 0 or a negative errno. NULL: has none.
+     */
+    int (*proc_text)(struct pk_request *request, const char *path, struct strbuf *ret_text);
 };
 
 /* What the process kernel needs of the VFS without knowing it (contexts hold places). */
@@ -201,17 +214,18 @@ struct pk_kernel {
     const struct pk_task *current_task;       /* the one whose request is being served */
     const struct pk_context *current_context; /* of the request in hand: not to be swept */
     struct map denials_told;                  /* hashes of denial lines that the user has seen */
-    _Atomic uint64_t generation;    /* counts served changes of names; for the fast path */
-    pid_t root_pid;                 /* the first guest process; 0 before it starts */
-    cpu_set_t cpus;                 /* on which the guest may run, as far as it knows */
-    bool placed;                    /* threads may be held on one CPU: affinity is answered by us */
-    bool sets_affinity;             /* the guest sets affinities itself: it is left alone */
-    int window_base;                /* first number of the kernel-served descriptor window */
-    char *hostname, *domainname;    /* the personality's, 65 bytes each; NULL: the host's */
-    struct pk_latencies *latencies; /* latency.h; NULL until somebody measures */
-    uint64_t measure_until_ns;      /* CLOCK_MONOTONIC; 0: nobody measures */
-    uint64_t started_ns;            /* CLOCK_MONOTONIC */
-    uint64_t start_time;            /* CLOCK_REALTIME seconds */
+    _Atomic uint64_t generation; /* counts served changes of names; for the fast path */
+    pid_t root_pid;              /* the first guest process; 0 before it starts */
+    cpu_set_t cpus;              /* on which the guest may run, as far as it knows */
+    bool placed;                 /* threads may be held on one CPU: affinity is answered by us */
+    bool sets_affinity;          /* the guest sets affinities itself: it is left alone */
+    int window_base;             /* first number of the kernel-served descriptor window */
+    struct pk_key_limits key_limits;
+    char *hostname, *domainname;      /* the personality's, 65 bytes each; NULL: the host's */
+    struct pk_latencies *latencies;   /* latency.h; NULL until somebody measures */
+    uint64_t measure_until_ns;        /* CLOCK_MONOTONIC; 0: nobody measures */
+    uint64_t started_ns;              /* CLOCK_MONOTONIC */
+    uint64_t start_time;              /* CLOCK_REALTIME seconds */
     struct pk_identity host_identity; /* what the user who runs us really is */
 };
 

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "linux/exec-internal.h"
 #include "linux/identity.h"
+#include "linux/keys.h"
 #include "linux/linux.h"
 
 /* "/dev/fd/N/" in front of a path. */
@@ -106,6 +107,7 @@ static int exec_committed(struct pk_request *request, const struct pk_exec_plan 
         return -ENOMEM;
     pk_context_set_program(context, plan->program);
     identity_exec(&context->identity, plan->euid, plan->egid);
+    keys_exec(linux_state(request->kernel)->keys, request->task->process->pid);
     audit_exec(request, plan);
     return pk_context_adopt(request, context);
 }

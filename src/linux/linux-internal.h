@@ -11,6 +11,7 @@
 
 #include "abi/syscalls.h"
 #include "base/map.h"
+#include "base/strbuf.h"
 #include "core/kernel.h"
 #include "core/request.h"
 #include "vfs/vfs.h"
@@ -110,6 +111,7 @@ void linux_set_handlers(struct pk_kernel *kernel, const struct linux_handler *ha
 
 struct ipc_mqueues;
 struct ipc_objects;
+struct keys;
 struct linux_elf_cache;
 struct linux_unix;
 struct net_connections;
@@ -127,6 +129,7 @@ struct linux_state {
     struct net_connections *connections; /* who made them */
     struct ipc_objects *ipc;             /* without a namespace of its own */
     struct ipc_mqueues *mqueues;
+    struct keys *keys;     /* keys.h */
     unsigned network_told; /* bit per kind of use that the user has been told of */
 };
 
@@ -142,7 +145,12 @@ int linux_register_process(struct pk_kernel *kernel);  /* process.c */
 int linux_register_signal(struct pk_kernel *kernel);   /* signal.c */
 int linux_register_system(struct pk_kernel *kernel);   /* system.c, limits.c */
 int linux_register_ipc(struct pk_kernel *kernel);      /* ipc*.c */
+int linux_register_keys(struct pk_kernel *kernel);     /* keys*.c */
 int linux_register_network(struct pk_kernel *kernel);  /* net*.c, unix.c */
+
+/* pk_personality.proc_text, and its parts (proc-text.c, keys.c). */
+int linux_proc_text(struct pk_request *request, const char *path, struct strbuf *ret_text);
+int linux_proc_keys(struct pk_request *request, bool users, struct strbuf *ret_text);
 
 void linux_register_limits(struct pk_kernel *kernel); /* limits.c; part of the system family */
 

@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "linux/elf-cache.h"
 #include "linux/ipc-internal.h"
+#include "linux/keys.h"
 #include "linux/linux-internal.h"
 #include "linux/linux.h"
 #include "linux/net-internal.h"
@@ -34,7 +35,7 @@ static void take_host_names(struct linux_state *state)
     snprintf(state->domainname, sizeof(state->domainname), "%s", host.domainname);
 }
 
-static struct linux_state *state_new(void)
+static struct linux_state *state_new(struct pk_kernel *kernel)
 {
     struct linux_state *state = calloc(1, sizeof(*state));
 
@@ -42,6 +43,7 @@ static struct linux_state *state_new(void)
         return NULL;
     state->personality.name = "linux";
     state->personality.describe_fd = linux_describe_fd;
+    state->personality.proc_text = linux_proc_text;
     state->personality_used = personality(LINUX_PERSONALITY_QUERY) != PER_LINUX;
     make_token(state->token);
     take_host_names(state);
@@ -51,6 +53,7 @@ static struct linux_state *state_new(void)
     state->connections = net_connections_new();
     state->ipc = ipc_objects_new();
     state->mqueues = ipc_mqueues_new(state->token);
+    state->keys = keys_new(&kernel->key_limits);
     return state;
 }
 
@@ -59,7 +62,7 @@ static int register_families(struct pk_kernel *kernel)
     static int (*const families[])(struct pk_kernel *) = {
         linux_register_files,   linux_register_exec,   linux_register_identity,
         linux_register_process, linux_register_signal, linux_register_system,
-        linux_register_network, linux_register_ipc,
+        linux_register_network, linux_register_ipc,    linux_register_keys,
     };
 
     for (size_t i = 0; i < array_length(families); i++) {
@@ -73,7 +76,7 @@ static int register_families(struct pk_kernel *kernel)
 
 int linux_register(struct pk_kernel *kernel)
 {
-    struct linux_state *state = state_new();
+    struct linux_state *state = state_new(kernel);
     int r;
 
     if (state == NULL)
@@ -82,7 +85,7 @@ int linux_register(struct pk_kernel *kernel)
     kernel->hostname = state->hostname;
     kernel->domainname = state->domainname;
     r = state->elf_cache && state->names && state->twins && state->connections && state->ipc &&
-                state->mqueues
+                state->mqueues && state->keys
             ? register_families(kernel)
             : -ENOMEM;
     if (r < 0)
@@ -106,5 +109,6 @@ void linux_unregister(struct pk_kernel *kernel)
     net_connections_free(state->connections);
     ipc_objects_free(state->ipc);
     ipc_mqueues_free(state->mqueues);
+    keys_free(state->keys);
     free(state);
 }

@@ -156,6 +156,12 @@ int proc_sysctl_threads_max(const struct pseudo_access *access, struct strbuf *r
 int proc_sysctl_uuid(const struct pseudo_access *access, struct strbuf *ret_text);
 void proc_sysctl_free(struct proc_fs *fs);
 
+/* A number in struct pk_key_limits, and what the personality knows. */
+int proc_sysctl_key_limit(const struct pseudo_access *access, struct strbuf *ret_text);
+int proc_sysctl_store_key_limit(const struct pseudo_access *access, const char *text,
+                                size_t length);
+int proc_personality(const struct pseudo_access *access, struct strbuf *ret_text);
+
 /* ---- proc-comm.c ---- */
 int proc_comm(const struct pseudo_access *access, struct strbuf *ret_text);
 int proc_comm_store(const struct pseudo_access *access, const char *text, size_t length);

@@ -4,12 +4,14 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "vfs/proc-internal.h"
 
 #define VALUE_MAX       4096
@@ -175,6 +177,59 @@ int proc_sysctl_threads_max(const struct pseudo_access *access, struct strbuf *r
         return proc_sysctl(access, ret_text);
     strbuf_addf(ret_text, "%" PRIu64 "\n", limit);
     return strbuf_status(ret_text);
+}
+
+static unsigned *key_limit(const struct pseudo_access *access)
+{
+    struct pk_key_limits *limits = &pseudo_kernel(access)->key_limits;
+    const struct {
+        const char *name;
+        unsigned *value;
+    } names[] = {{"gc_delay", &limits->delay},
+                 {"maxkeys", &limits->count},
+                 {"maxbytes", &limits->bytes},
+                 {"root_maxkeys", &limits->root_count},
+                 {"root_maxbytes", &limits->root_bytes}};
+    const char *name = strrchr(access->entry->path, '/') + 1;
+    size_t i = 0;
+
+    while (strcmp(names[i].name, name) != 0) /* the table has no others */
+        i++;
+    return names[i].value;
+}
+
+int proc_sysctl_key_limit(const struct pseudo_access *access, struct strbuf *ret_text)
+{
+    strbuf_addf(ret_text, "%u\n", *key_limit(access));
+    return strbuf_status(ret_text);
+}
+
+int proc_sysctl_store_key_limit(const struct pseudo_access *access, const char *text, size_t length)
+{
+    char copy[32];
+    uint64_t value;
+
+    while (length && strchr(" \t\n", text[length - 1]))
+        length--;
+    if (length >= sizeof(copy))
+        return -EINVAL;
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    if (io_parse_u64(copy, INT_MAX, &value) < 0)
+        return -EINVAL;
+    *key_limit(access) = (unsigned)value;
+    return 0;
+}
+
+int proc_personality(const struct pseudo_access *access, struct strbuf *ret_text)
+{
+    const struct pk_personality *personality = pseudo_kernel(access)->personality;
+    const struct vfs_actor *actor = access->actor;
+
+    if (actor == NULL || actor->request == NULL || personality == NULL ||
+        personality->proc_text == NULL)
+        return 0; /* nobody looks */
+    return personality->proc_text(actor->request, access->entry->path, ret_text);
 }
 
 /* A new random identifier with every read (RFC 4122, version 4). */

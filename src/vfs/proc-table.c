@@ -88,6 +88,12 @@
         .store = proc_sysctl_store_numbers, .data = (text)                    \
     }
 
+#define KEY_LIMIT(name)                                                         \
+    {                                                                           \
+        .path = "sys/kernel/keys/" name, .mode = S_IFREG | 0644, .flags = LIVE, \
+        .generate = proc_sysctl_key_limit, .store = proc_sysctl_store_key_limit \
+    }
+
 /* clang-format off */
 const struct pseudo_entry proc_table[] = {
     {.path = "", .mode = S_IFDIR | 0555, .directory = &proc_root_directory},
@@ -205,6 +211,8 @@ const struct pseudo_entry proc_table[] = {
     FILE_TEXT("misc", ""),
     FILE_TEXT("consoles", ""),
     FILE_TEXT("locks", ""),
+    FILE_MADE("keys", LIVE, proc_personality),
+    FILE_MADE("key-users", LIVE, proc_personality),
     /* No sysvipc: only its own namespace could tell; ipcs(1) asks shmctl(SHM_INFO) then. */
 
     /* system controls */
@@ -262,8 +270,11 @@ const struct pseudo_entry proc_table[] = {
     NUMBER("kernel/sched_rt_period_us"),
     NUMBER("kernel/sched_rt_runtime_us"),
     NUMBER("kernel/timer_migration"),
-    NUMBER("kernel/keys/maxkeys"),
-    NUMBER("kernel/keys/maxbytes"),
+    KEY_LIMIT("gc_delay"),
+    KEY_LIMIT("maxkeys"),
+    KEY_LIMIT("maxbytes"),
+    KEY_LIMIT("root_maxkeys"),
+    KEY_LIMIT("root_maxbytes"),
 
     NUMBER("vm/overcommit_memory"),
     NUMBER("vm/overcommit_ratio"),

@@ -31,14 +31,6 @@ static void past_the_filter(void)
     DENIED(syscall(SYS_uselib, "/bin/true"));
 }
 
-static void keys(void)
-{
-    DENIED(syscall(SYS_keyctl, 0, -3, 0));
-    DENIED(syscall(SYS_keyctl, 1, NULL));
-    DENIED(syscall(SYS_add_key, "user", "name", "x", 1, -3));
-    DENIED(syscall(SYS_request_key, "user", "name", "x", -3));
-}
-
 static void namespaces(void)
 {
     static const int kinds[] = {CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWPID,   CLONE_NEWNET,
@@ -208,7 +200,6 @@ static void through_prctl(void)
 
 static const struct guest_case cases[] = {
     {"past-the-filter", past_the_filter},
-    {"keys", keys},
     {"namespaces", namespaces},
     {"the-machine", the_machine},
     {"every-unknown-number", every_unknown_number},
