@@ -121,6 +121,13 @@ int pk_fs_share(struct pk_kernel *kernel, pid_t pid, pid_t child)
     return r;
 }
 
+bool pk_fs_is_shared(struct pk_kernel *kernel, pid_t a, pid_t b)
+{
+    const struct group *group = find_group(kernel, a);
+
+    return group && group == find_group(kernel, b);
+}
+
 void pk_fs_unshare(struct pk_kernel *kernel, pid_t pid)
 {
     struct group *group = group_of(kernel, pid);

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct pk_context;
@@ -20,6 +21,9 @@ struct pk_kernel;
  * ended, or -ENOMEM.
  */
 int pk_fs_share(struct pk_kernel *kernel, pid_t pid, pid_t child);
+
+/* True when the two processes are in one group. */
+bool pk_fs_is_shared(struct pk_kernel *kernel, pid_t a, pid_t b);
 
 /* A process leaves its group, as unshare(CLONE_FS) wants it. */
 void pk_fs_unshare(struct pk_kernel *kernel, pid_t pid);

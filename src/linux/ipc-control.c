@@ -70,16 +70,24 @@ static void show_as_the_guests(const struct ipc_object *object, union ipc_data *
         data->queue.msg_ctime = object->changed;
 }
 
+int ipc_ask_for_guest(const struct ipc_object *object, union ipc_data *ret_data)
+{
+    int r = ipc_ask(object, ret_data);
+
+    if (r == 0)
+        show_as_the_guests(object, ret_data);
+    return r;
+}
+
 static int look(const struct control *control, const struct ipc_object *object, bool anybody)
 {
     union ipc_data data;
     int r = anybody ? 0 : ipc_permits(control->request, &object->owner, IPC_MAY_READ);
 
     if (r == 0)
-        r = ipc_ask(object, &data);
+        r = ipc_ask_for_guest(object, &data);
     if (r < 0)
         return r;
-    show_as_the_guests(object, &data);
     return pk_write(control->request, control->address, &data, commands[control->kind].data_size);
 }
 

@@ -27,6 +27,9 @@ struct pk_answer ipc_do_shmctl(struct pk_request *request);
 struct pk_answer ipc_do_semctl(struct pk_request *request);
 struct pk_answer ipc_do_msgctl(struct pk_request *request);
 
+/* ipc_ask() with owners, key and times as the guest is to see them. */
+int ipc_ask_for_guest(const struct ipc_object *object, union ipc_data *ret_data);
+
 /* ---- ipc-mqueue.c ---- */
 
 /* POSIX message queues. NULL: no memory; freeing takes NULL and closes them all. */

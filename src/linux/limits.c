@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 
 #include "base/cleanup.h"
-#include "linux/linux-internal.h"
+#include "linux/process-internal.h"
 
 /* A request about a limit; numbers as in struct rlimit64 (UINT64_MAX: no limit). */
 struct limit_call {
@@ -134,6 +134,8 @@ static int find_process(struct limit_call *call, pid_t pid)
         return 0;
     call->pid = pid;
     call->context = pid > 0 ? linux_context_of(request->kernel, pid) : NULL;
+    if (call->context == NULL && pid == PROCESS_INIT)
+        return -EPERM;
     return call->context ? 0 : -ESRCH;
 }
 

@@ -148,8 +148,9 @@ int linux_register_ipc(struct pk_kernel *kernel);      /* ipc*.c */
 int linux_register_keys(struct pk_kernel *kernel);     /* keys*.c */
 int linux_register_network(struct pk_kernel *kernel);  /* net*.c, unix.c */
 
-/* pk_personality.proc_text, and its parts (proc-text.c, keys.c). */
+/* pk_personality.proc_text, and its parts (proc-text.c, keys.c, ipc-proc.c). */
 int linux_proc_text(struct pk_request *request, const char *path, struct strbuf *ret_text);
+int linux_proc_ipc(struct pk_request *request, const char *path, struct strbuf *ret_text);
 int linux_proc_keys(struct pk_request *request, bool users, struct strbuf *ret_text);
 
 void linux_register_limits(struct pk_kernel *kernel); /* limits.c; part of the system family */

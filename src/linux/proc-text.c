@@ -1,5 +1,4 @@
 /* Files below /proc whose content only the personality knows (pk_personality.proc_text). */
-#include <errno.h>
 #include <string.h>
 
 #include "linux/linux-internal.h"
@@ -10,5 +9,5 @@ int linux_proc_text(struct pk_request *request, const char *path, struct strbuf 
         return linux_proc_keys(request, false, ret_text);
     if (strcmp(path, "key-users") == 0)
         return linux_proc_keys(request, true, ret_text);
-    return -ENOENT;
+    return linux_proc_ipc(request, path, ret_text);
 }

@@ -3,6 +3,8 @@
 
 #include "linux/linux-internal.h"
 
+#define PROCESS_INIT 1 /* there natively, whatever the tree has (process.c) */
+
 /*
  * True when a process group was made by a member of the tree that still lives, so that no stranger
  * is in it (short of a process of the same session joining on purpose).

@@ -3,6 +3,7 @@
  * seccomp filter of its own.
  */
 #include <errno.h>
+#include <linux/kcmp.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <stdio.h>
@@ -26,6 +27,8 @@
 #define IOPRIO_PROCESS 1
 #define IOPRIO_GROUP   2
 
+#define NICE_OFFSET 20 /* what the call itself answers for a nice value of 0 */
+
 static const char namespace_rule[] = "namespaces of its own would give a guest new rights";
 static const char never[] = "it is never allowed";
 
@@ -35,9 +38,20 @@ static bool is_member(struct pk_request *request, pid_t pid)
            pk_pid_is_ours(request->kernel, pid);
 }
 
+/*
+ * Process 1, where the tree has none: root's, and idle. Everybody may ask about it, nobody may
+ * change it.
+ */
+static bool is_init(struct pk_request *request, pid_t pid)
+{
+    return pid == PROCESS_INIT && !is_member(request, pid);
+}
+
 /* A call whose pid argument may be 0 (the caller) or a member of the tree. */
 static struct pk_answer for_member(struct pk_request *request, pid_t pid)
 {
+    if (is_init(request, pid))
+        return pk_error(-EPERM);
     return pid == 0 || is_member(request, pid) ? pk_native() : pk_error(-ESRCH);
 }
 
@@ -46,10 +60,35 @@ static struct pk_answer for_member_arg0(struct pk_request *request)
     return for_member(request, (pid_t)request->args[0]);
 }
 
+/* What the host would find wrong with the arguments, before it asks who may (sched(7)). */
+static int judge_policy(struct pk_request *request)
+{
+    int policy = request->nr == ABI_NR_sched_setscheduler ? (int)request->args[1] : SCHED_OTHER;
+    uint64_t address = request->args[request->nr == ABI_NR_sched_setscheduler ? 2 : 1];
+    struct sched_param param;
+    int least, most;
+
+    if (address == 0)
+        return -EINVAL;
+    if (pk_read(request, address, &param, sizeof(param)) < 0)
+        return -EFAULT;
+    if (request->nr == ABI_NR_sched_setattr)
+        return -EPERM; /* the host has an idea of its own of that structure */
+    least = sched_get_priority_min(policy & ~SCHED_RESET_ON_FORK);
+    most = sched_get_priority_max(policy & ~SCHED_RESET_ON_FORK);
+    if (policy < 0 || least < 0 || param.sched_priority < least || param.sched_priority > most)
+        return -EINVAL;
+    return -EPERM;
+}
+
 /* The calls of the scheduler tell a number that nobody can have from one that nobody has. */
 static struct pk_answer do_sched_of_member(struct pk_request *request)
 {
-    return (pid_t)request->args[0] < 0 ? pk_error(-EINVAL) : for_member_arg0(request);
+    pid_t pid = (pid_t)request->args[0];
+
+    if (pid < 0)
+        return pk_error(-EINVAL);
+    return is_init(request, pid) ? pk_error(judge_policy(request)) : for_member_arg0(request);
 }
 
 /*
@@ -63,6 +102,8 @@ static struct pk_answer for_inspected(struct pk_request *request, pid_t pid)
 
     if (pid == request->task->tid || pid == request->task->process->pid)
         return pk_native();
+    if (is_init(request, pid))
+        return pk_error(-EPERM);
     if (pid <= 0 || !pk_pid_is_ours(request->kernel, pid))
         return pk_error(-ESRCH);
     target = linux_context_of(request->kernel, pid);
@@ -79,16 +120,24 @@ static struct pk_answer do_process_vm(struct pk_request *request)
 
 static struct pk_answer do_kcmp(struct pk_request *request)
 {
-    struct pk_answer answer = for_inspected(request, (pid_t)request->args[0]);
+    pid_t first = (pid_t)request->args[0], second = (pid_t)request->args[1];
+    struct pk_answer answer = for_inspected(request, first);
 
-    return answer.kind == PK_ANSWER_NATIVE ? for_inspected(request, (pid_t)request->args[1])
-                                           : answer;
+    if (answer.kind == PK_ANSWER_NATIVE)
+        answer = for_inspected(request, second);
+    /* The host knows nothing of a directory that two processes share (sharing.h). */
+    if (answer.kind == PK_ANSWER_NATIVE && (int)request->args[2] == KCMP_FS &&
+        pk_fs_is_shared(request->kernel, first, second))
+        return pk_value(0);
+    return answer;
 }
 
 static struct pk_answer do_pidfd_open(struct pk_request *request)
 {
     if ((pid_t)request->args[0] <= 0)
         return pk_error(-EINVAL);
+    if (is_init(request, (pid_t)request->args[0]))
+        return pk_error(-ESRCH); /* there is nothing that a descriptor could be of */
     return for_member_arg0(request);
 }
 
@@ -224,9 +273,11 @@ static struct pk_answer do_setpriority(struct pk_request *request)
 /* Reading: groups and users give one small number, the highest priority among them. */
 static struct pk_answer do_getpriority(struct pk_request *request)
 {
-    if ((int)request->args[0] == PRIO_PROCESS)
-        return for_member(request, (pid_t)request->args[1]);
-    return pk_native();
+    if ((int)request->args[0] != PRIO_PROCESS)
+        return pk_native();
+    if (is_init(request, (pid_t)request->args[1]))
+        return pk_value(NICE_OFFSET);
+    return for_member(request, (pid_t)request->args[1]);
 }
 
 static struct pk_answer do_ioprio_set(struct pk_request *request)

@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,8 +56,16 @@ bool process_may_signal(struct pk_request *request, pid_t pid)
     return context && identity_may_signal(&request->context->identity, &context->identity);
 }
 
+/* Init: a user may not signal it; what root sends it, it ignores. */
+static struct pk_answer signal_init(struct pk_request *request)
+{
+    return linux_capable(request, CAP_KILL) ? pk_value(0) : pk_error(-EPERM);
+}
+
 static struct pk_answer signal_one(struct pk_request *request, pid_t pid)
 {
+    if (pid == PROCESS_INIT && !pk_pid_is_ours(request->kernel, pid))
+        return signal_init(request);
     if (!pk_pid_is_ours(request->kernel, pid))
         return refuse(request, pid);
     return process_may_signal(request, pid) ? pk_native() : pk_error(-EPERM);
@@ -223,6 +232,65 @@ int process_of_pidfd(int pidfd)
     return number > 0 ? (int)number : -ESRCH; /* -1: it has ended */
 }
 
+/* The process whose directory in our own /proc a descriptor is of (pidfd_open(2)), or -EBADF. */
+static int process_of_directory(struct pk_request *request, int fd)
+{
+    cleanup_place struct vfs_place *place = NULL;
+    uint64_t pid;
+
+    if (vfs_place_of_fd(request->kernel->vfs, fd, &place) < 0)
+        return -EBADF;
+    pid = vfs_process_of_place(place);
+    return pid ? (int)pid : -EBADF;
+}
+
+/* The siginfo that goes with the signal: the caller's, or what kill(2) would say. */
+static int read_info(struct pk_request *request, int sig, siginfo_t *info)
+{
+    int r;
+
+    memset(info, 0, sizeof(*info));
+    if (request->args[2]) {
+        r = pk_read(request, request->args[2], info, sizeof(*info));
+        if (r < 0)
+            return r;
+        if (info->si_signo != sig)
+            return -EINVAL;
+        return info->si_code >= 0 || info->si_code == SI_TKILL ? -EPERM : 0;
+    }
+    info->si_signo = sig;
+    info->si_code = SI_QUEUE;
+    info->si_pid = request->task->process->pid;
+    info->si_uid = request->context->identity.uid;
+    return 0;
+}
+
+static int send_to_number(struct pk_request *request, pid_t pid, int sig)
+{
+    siginfo_t info;
+    int r = read_info(request, sig, &info);
+
+    if (r < 0)
+        return r;
+    r = sig ? (int)syscall(SYS_rt_sigqueueinfo, pid, sig, &info) : kill(pid, 0);
+    return r < 0 ? -errno : 0;
+}
+
+static struct pk_answer signal_through_directory(struct pk_request *request, int fd)
+{
+    int pid = process_of_directory(request, fd);
+
+    if (pid < 0)
+        return pk_error(pid);
+    if (!pk_pid_is_ours(request->kernel, pid))
+        return pid == PROCESS_INIT ? signal_init(request) : pk_error(-ESRCH);
+    if ((unsigned)request->args[3])
+        return pk_error(-EINVAL);
+    return process_may_signal(request, pid)
+               ? pk_value(send_to_number(request, pid, (int)request->args[1]))
+               : pk_error(-EPERM);
+}
+
 /*
  * Performed on a duplicate: the number could be made another pidfd, one that came over a socket
  * from outside, between check and call.
@@ -230,23 +298,10 @@ int process_of_pidfd(int pidfd)
 static int send_through(struct pk_request *request, int pidfd, int sig)
 {
     siginfo_t info;
-    int r;
+    int r = read_info(request, sig, &info);
 
-    memset(&info, 0, sizeof(info));
-    if (request->args[2]) {
-        r = pk_read(request, request->args[2], &info, sizeof(info));
-        if (r < 0)
-            return r;
-        if (info.si_signo != sig)
-            return -EINVAL;
-        if (info.si_code >= 0 || info.si_code == SI_TKILL)
-            return -EPERM;
-    } else {
-        info.si_signo = sig;
-        info.si_code = SI_QUEUE;
-        info.si_pid = request->task->process->pid;
-        info.si_uid = request->context->identity.uid;
-    }
+    if (r < 0)
+        return r;
     r = (int)syscall(SYS_pidfd_send_signal, pidfd, sig, sig ? &info : NULL,
                      (unsigned)request->args[3]);
     return r < 0 ? -errno : 0;
@@ -262,6 +317,8 @@ static struct pk_answer do_pidfd_send_signal(struct pk_request *request)
     if (pidfd < 0)
         return pk_error(pidfd);
     pid = process_of_pidfd(pidfd);
+    if (pid == -EBADF)
+        return signal_through_directory(request, pidfd);
     if (pid < 0)
         return pk_error(pid);
     if (!pk_pid_is_ours(request->kernel, pid))

@@ -226,6 +226,9 @@ struct vfs_generated {
                       struct strbuf *ret_text);
     int (*store)(struct vfs_node *node, const struct vfs_actor *actor, void *cookie,
                  const char *text, size_t length);
+    /* ioctl(2); returns what it returns. NULL: -ENOTTY. */
+    int (*control)(struct vfs_node *node, const struct vfs_actor *actor, void *cookie,
+                   struct pk_request *request);
     void *cookie;
 };
 int vfs_open_generated(struct vfs_node *node, const struct vfs_open_request *request,

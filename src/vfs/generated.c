@@ -208,6 +208,16 @@ static struct pk_answer serve_write(struct generated_handle *file, struct pk_req
     return pk_value(length);
 }
 
+static struct pk_answer serve_control(struct generated_handle *file, struct pk_request *request)
+{
+    struct vfs_actor actor = actor_of_request(request);
+
+    if (file->generated.control == NULL)
+        return pk_error(-ENOTTY);
+    return pk_value(
+        file->generated.control(file->handle.node, &actor, file->generated.cookie, request));
+}
+
 static struct pk_answer generated_call(struct vfs_handle *handle, struct pk_request *request,
                                        int fd)
 {
@@ -227,7 +237,7 @@ static struct pk_answer generated_call(struct vfs_handle *handle, struct pk_requ
     case SYS_pwritev2:
         return serve_write(file, request, fd);
     case SYS_ioctl:
-        return pk_error(-ENOTTY);
+        return serve_control(file, request);
     case SYS_mmap: /* a shared writable mapping would get round the store function */
         return pk_error(-ENODEV);
     case SYS_ftruncate:

@@ -21,6 +21,7 @@ enum proc_flags {
     PROC_INSPECT = PSEUDO_OWN,           /* only for who may inspect the process */
     PROC_PROCESS_ONLY = PSEUDO_OWN << 1, /* not below task/ */
     PROC_THREAD_ONLY = PSEUDO_OWN << 2,  /* only below task/ */
+    PROC_CLOSED = PSEUDO_OWN << 4,       /* for nobody */
     PROC_LINKS = PSEUDO_OWN << 3,        /* link count and size as on the host (`data`: its path) */
 };
 
@@ -92,6 +93,13 @@ int proc_root_follow(const struct pseudo_access *access, struct vfs_place **ret_
 /* A guest path as a process with another root sees it: cut, or as it is when outside. */
 const char *proc_path_below_root(const struct pk_context *context, const char *path);
 
+/* ---- proc-init.c ---- */
+
+/* True when no process of the tree has the number 1. */
+bool proc_init_is_shown(struct pk_kernel *kernel);
+int proc_init_stat(const struct pseudo_access *access, struct strbuf *ret_text);
+int proc_init_status(const struct pseudo_access *access, struct strbuf *ret_text);
+
 /* ---- proc-status.c ---- */
 int proc_status(const struct pseudo_access *access, struct strbuf *ret_text);
 int proc_stat(const struct pseudo_access *access, struct strbuf *ret_text);
@@ -105,8 +113,18 @@ int proc_namespace_follow(const struct pseudo_access *access, struct vfs_place *
 /* ---- proc-maps.c ---- */
 int proc_maps(const struct pseudo_access *access, struct strbuf *ret_text);
 int proc_smaps(const struct pseudo_access *access, struct strbuf *ret_text);
+/* ioctl(2) on maps (proc-query.c). Returns what the call returns. */
+int proc_maps_control(const struct pseudo_access *access, struct pk_request *request);
+/* Undoes the escaping of a path in maps, in place. */
+void proc_maps_unescape(char *path);
 /* Rewrites the text of maps or smaps; for tests too. */
 int proc_rewrite_maps(struct vfs *vfs, const char *host_text, struct strbuf *ret_text);
+
+/* ---- proc-pagemap.c, proc-slack.c ---- */
+int proc_pagemap_open(const struct pseudo_access *access, const struct vfs_open_request *request,
+                      struct vfs_opened *ret_opened);
+int proc_timerslack(const struct pseudo_access *access, struct strbuf *ret_text);
+int proc_timerslack_store(const struct pseudo_access *access, const char *text, size_t length);
 
 /* ---- proc-fd.c ---- */
 extern const struct pseudo_directory proc_fd_directory;

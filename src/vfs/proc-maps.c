@@ -14,7 +14,7 @@
 #define DELETED " (deleted)"
 
 /* The host writes line feeds as \012; nothing else is escaped. */
-static void unescape(char *path)
+void proc_maps_unescape(char *path)
 {
     char *out = path;
 
@@ -89,7 +89,7 @@ static void add_path(struct vfs *vfs, const char *line, char *path, struct strbu
     }
     if (deleted)
         path[strlen(path) - strlen(DELETED)] = '\0';
-    unescape(path);
+    proc_maps_unescape(path);
     if (vfs_guest_path(vfs, path, guest, sizeof(guest)))
         add_escaped(text, guest);
     else

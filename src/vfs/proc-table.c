@@ -88,6 +88,28 @@
         .store = proc_sysctl_store_numbers, .data = (text)                    \
     }
 
+/* Process 1, see proc-init.c; its one thread is the same. */
+#define INIT_MADE(name, function)                                                            \
+    {.path = "<init>/" name, .mode = S_IFREG | 0444, .flags = LIVE, .generate = (function)}, \
+    {                                                                                        \
+        .path = "<init>/task/1/" name, .mode = S_IFREG | 0444, .flags = LIVE,                \
+        .generate = (function)                                                               \
+    }
+#define INIT_TEXT(name, text)                                                                    \
+    {.path = "<init>/" name,                                                                     \
+     .mode = S_IFREG | 0444,                                                                     \
+     .generate = pseudo_generate_data,                                                           \
+     .data = (text)},                                                                            \
+    {                                                                                            \
+        .path = "<init>/task/1/" name, .mode = S_IFREG | 0444, .generate = pseudo_generate_data, \
+        .data = (text)                                                                           \
+    }
+#define INIT_CLOSED(name, mode_)                                       \
+    {                                                                  \
+        .path = "<init>/" name, .mode = (mode_), .flags = PROC_CLOSED, \
+        .generate = proc_task_refuse                                   \
+    }
+
 #define KEY_LIMIT(name)                                                         \
     {                                                                           \
         .path = "sys/kernel/keys/" name, .mode = S_IFREG | 0644, .flags = LIVE, \
@@ -124,7 +146,8 @@ const struct pseudo_entry proc_table[] = {
     TASK("statm", 0444, LIVE, proc_task_copy),
     TASK("cmdline", 0444, LIVE, proc_cmdline),
     TASK("environ", 0400, LIVE | INSPECT, proc_task_copy),
-    TASK("maps", 0444, LIVE | INSPECT, proc_maps),
+    {.path = "<pid>/maps", .mode = S_IFREG | 0444, .flags = LIVE | INSPECT, .generate = proc_maps,
+     .control = proc_maps_control},
     TASK("smaps", 0444, LIVE | INSPECT, proc_smaps),
     TASK("smaps_rollup", 0444, LIVE | INSPECT, proc_task_copy),
     TASK("auxv", 0400, INSPECT, proc_auxv),
@@ -145,7 +168,9 @@ const struct pseudo_entry proc_table[] = {
     TASK_TEXT("loginuid", 0444, "4294967295"),
     TASK_TEXT("sessionid", 0444, "4294967295"),
     TASK_TEXT("wchan", 0444, "0"),
-    TASK_TEXT("timerslack_ns", 0444, "50000\n"),
+    TASK_WRITE("timerslack_ns", 0666, LIVE, proc_timerslack, proc_timerslack_store),
+    {.path = "<pid>/pagemap", .mode = S_IFREG | 0400, .flags = INSPECT | PSEUDO_IF_HOST,
+     .open = proc_pagemap_open},
     TASK_TEXT("uid_map", 0444, "         0          0 4294967295\n"),
     TASK_TEXT("gid_map", 0444, "         0          0 4294967295\n"),
     TASK_TEXT("projid_map", 0444, "         0          0 4294967295\n"),
@@ -183,6 +208,30 @@ const struct pseudo_entry proc_table[] = {
     NET("udp", "1"),
     NET("udp6", "1"),
 
+    /* process 1, where the tree has none */
+    {.path = "<init>", .mode = S_IFDIR | 0555},
+    INIT_MADE("stat", proc_init_stat),
+    INIT_MADE("status", proc_init_status),
+    INIT_TEXT("cmdline", "init"),
+    INIT_TEXT("comm", "init\n"),
+    INIT_TEXT("statm", "0 0 0 0 0 0 0\n"),
+    INIT_TEXT("cgroup", "0::/\n"),
+    INIT_TEXT("oom_score", "0\n"),
+    INIT_TEXT("oom_score_adj", "0\n"),
+    INIT_TEXT("wchan", "0"),
+    INIT_CLOSED("auxv", S_IFREG | 0400),
+    INIT_CLOSED("cwd", S_IFLNK | 0777),
+    INIT_CLOSED("environ", S_IFREG | 0400),
+    INIT_CLOSED("exe", S_IFLNK | 0777),
+    INIT_CLOSED("fd", S_IFDIR | 0500),
+    INIT_CLOSED("fdinfo", S_IFDIR | 0555),
+    INIT_CLOSED("io", S_IFREG | 0400),
+    INIT_CLOSED("maps", S_IFREG | 0444),
+    INIT_CLOSED("mem", S_IFREG | 0600),
+    INIT_CLOSED("ns", S_IFDIR | 0511),
+    INIT_CLOSED("root", S_IFLNK | 0777),
+    INIT_CLOSED("smaps", S_IFREG | 0444),
+
     /* the system */
     FILE_MADE("meminfo", LIVE, proc_meminfo),
     FILE_MADE("loadavg", LIVE, proc_loadavg),
@@ -213,7 +262,9 @@ const struct pseudo_entry proc_table[] = {
     FILE_TEXT("locks", ""),
     FILE_MADE("keys", LIVE, proc_personality),
     FILE_MADE("key-users", LIVE, proc_personality),
-    /* No sysvipc: only its own namespace could tell; ipcs(1) asks shmctl(SHM_INFO) then. */
+    FILE_MADE("sysvipc/msg", LIVE, proc_personality),
+    FILE_MADE("sysvipc/sem", LIVE, proc_personality),
+    FILE_MADE("sysvipc/shm", LIVE, proc_personality),
 
     /* system controls */
     {.path = "sys/kernel/hostname", .mode = S_IFREG | 0644, .flags = LIVE,

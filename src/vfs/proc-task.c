@@ -198,12 +198,26 @@ static int make_task_node(struct pseudo_fs *fs, pid_t pid, pid_t tid, struct pse
     return 0;
 }
 
+static struct pseudo_item *init_item(const struct pseudo_fs *fs)
+{
+    return pseudo_item_find(fs->root, "<init>", strlen("<init>"));
+}
+
 static int root_lookup(const struct pseudo_access *access, const char *name,
                        struct pseudo_node **ret_node)
 {
+    struct pseudo_node *node;
     pid_t pid;
 
-    return parse_pid(name, &pid) ? make_task_node(access->fs, pid, 0, ret_node) : -ENOENT;
+    if (!parse_pid(name, &pid))
+        return -ENOENT;
+    if (pid != 1 || !proc_init_is_shown(pseudo_kernel(access)))
+        return make_task_node(access->fs, pid, 0, ret_node);
+    node = pseudo_node_new(access->fs, init_item(access->fs), NULL);
+    if (node == NULL)
+        return -ENOMEM;
+    *ret_node = node;
+    return 0;
 }
 
 struct root_list {
@@ -226,8 +240,12 @@ static int list_process(pid_t pid, void *user)
 static int root_list(const struct pseudo_access *access, struct pseudo_listing *listing)
 {
     struct root_list list = {.access = access, .listing = listing};
-    int r = pk_for_each_process(pseudo_kernel(access), list_process, &list);
+    int r;
 
+    if (proc_init_is_shown(pseudo_kernel(access)) &&
+        !pseudo_list(listing, "1", pseudo_inode(init_item(access->fs), 0, 0, -1), S_IFDIR))
+        return 0;
+    r = pk_for_each_process(pseudo_kernel(access), list_process, &list);
     return r < 0 ? r : 0;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "vfs/proc-internal.h"
+#include "vfs/vfs-internal.h" /* the inside of a place */
 
 /* Link count and size of a directory that the host has too: threads are counted by them. */
 static void copy_links(const struct proc_task *task, const char *name, struct statx *stat)
@@ -47,8 +48,16 @@ static int stat_hook(struct pseudo_node *node, struct statx *stat)
     return 0;
 }
 
+/* Only root can look into the namespace of its guest; ipcs(1) asks shmctl(SHM_INFO) then. */
+static bool may_look_into_ipc(const struct pk_kernel *kernel)
+{
+    return !kernel->config.ipc_isolated || kernel->host_identity.euid == 0;
+}
+
 static bool visible_hook(const struct pseudo_node *directory, const struct pseudo_entry *entry)
 {
+    if (strncmp(entry->path, "sysvipc/", strlen("sysvipc/")) == 0)
+        return may_look_into_ipc(vfs_kernel(directory->node.fs->vfs));
     if (directory->tid)
         return !(entry->flags & PROC_PROCESS_ONLY);
     return !(entry->flags & PROC_THREAD_ONLY);
@@ -68,6 +77,8 @@ static int check_hook(const struct pseudo_access *access)
     cleanup_proc_task struct proc_task task = PROC_TASK_NONE;
     int r;
 
+    if (access->entry->flags & PROC_CLOSED)
+        return -EACCES;
     if (access->node->pid == 0 || !(access->entry->flags & PROC_INSPECT))
         return 0;
     r = proc_task_find(access->fs, access->node, &task);
@@ -128,4 +139,16 @@ int vfs_proc_new(struct vfs *vfs, struct vfs_fs **ret_fs)
     }
     *ret_fs = &fs->base.fs;
     return 0;
+}
+
+pid_t vfs_process_of_place(const struct vfs_place *place)
+{
+    const struct vfs_node *node = place->node;
+    const struct pseudo_node *pseudo = (const struct pseudo_node *)node;
+
+    if (node == NULL || node->fs->ops != &ops)
+        return 0;
+    if (strcmp(pseudo->item->entry->path, "<init>") == 0)
+        return 1;
+    return pseudo->tid == 0 && strcmp(pseudo->item->entry->path, "<pid>") == 0 ? pseudo->pid : 0;
 }

@@ -52,9 +52,11 @@ struct pseudo_entry {
     int (*generate)(const struct pseudo_access *access, struct strbuf *ret_text);
     /* Takes what one write(2) wrote. Returns 0 or a negative errno. */
     int (*store)(const struct pseudo_access *access, const char *text, size_t length);
+    /* ioctl(2) on the open file; returns what it returns. NULL: -ENOTTY. */
+    int (*control)(const struct pseudo_access *access, struct pk_request *request);
     /* A link that leads to an object itself, whatever its text says. */
     int (*follow)(const struct pseudo_access *access, struct vfs_place **ret_place);
-    /* Opens in its own way (devices); permissions are checked already. */
+    /* Opens in its own way (devices, files of the host's); permissions are checked already. */
     int (*open)(const struct pseudo_access *access, const struct vfs_open_request *request,
                 struct vfs_opened *ret_opened);
     const struct pseudo_directory *directory;

@@ -418,6 +418,15 @@ static int store(struct vfs_node *node, const struct vfs_actor *actor, void *coo
     return access.entry->store(&access, text, length);
 }
 
+static int control(struct vfs_node *node, const struct vfs_actor *actor, void *cookie,
+                   struct pk_request *request)
+{
+    struct pseudo_access access = access_of(pseudo_node_of(node), actor);
+
+    (void)cookie;
+    return access.entry->control(&access, request);
+}
+
 static int may_of_flags(int flags)
 {
     switch (flags & O_ACCMODE) {
@@ -444,7 +453,7 @@ int pseudo_open(struct vfs_node *vfs_node, const struct vfs_open_request *reques
     r = check(&access, may);
     if (r < 0)
         return r;
-    if (access.entry->open && S_ISCHR(access.node->mode))
+    if (access.entry->open && (S_ISCHR(access.node->mode) || S_ISREG(access.node->mode)))
         return access.entry->open(&access, request, ret_opened);
     if (S_ISDIR(access.node->mode))
         return -EOPNOTSUPP; /* likewise, with entries from readdir */
@@ -454,6 +463,8 @@ int pseudo_open(struct vfs_node *vfs_node, const struct vfs_open_request *reques
         return -EACCES;
     if (writes)
         generated.store = store;
+    if (access.entry->control)
+        generated.control = control;
     return vfs_open_generated(vfs_node, request, &generated,
                               writes || (access.entry->flags & PSEUDO_LIVE), ret_opened);
 }

@@ -273,6 +273,27 @@ static void watching(void)
     DENIED(syscall(SYS_perf_event_open, &event, -1, 0, -1, 0));
 }
 
+/* Where pages lie in the machine's memory is for the machine's root, whatever ours is called. */
+static void places_in_memory(void)
+{
+    static volatile char pages[64 * 4096];
+    int fd = open("/proc/self/pagemap", O_RDONLY);
+    uint64_t entry, seen = 0;
+
+    if (fd < 0)
+        guest_skip("the host has no pagemap");
+    for (size_t at = 0; at < sizeof(pages); at += 4096) {
+        pages[at] = 1;
+        CHECK_EQ(pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)&pages[at] / 4096 * 8)), 8);
+        seen |= entry;
+    }
+    CHECK(seen >> 63);
+    if (seen & ((1ULL << 55) - 1))
+        FAIL("ESCAPED: frame numbers 0x%llx", (unsigned long long)seen);
+    DENIED(write(fd, &entry, sizeof(entry)));
+    DENIED(open("/proc/1/pagemap", O_RDONLY));
+}
+
 static const struct guest_case cases[] = {
     {"signals", signals},
     {"by-descriptor", by_descriptor},
@@ -286,6 +307,7 @@ static const struct guest_case cases[] = {
     {"settings", settings},
     {"by-user", by_user},
     {"watching", watching},
+    {"places-in-memory", places_in_memory},
 };
 
 GUEST_MAIN(cases)

@@ -386,6 +386,39 @@ static void posix_queues_have_modes(void)
     OK(mq_unlink(name));
 }
 
+/* The line of an object: its key and number lead it. */
+static void has_line(const char *path, key_t key, int id, const char *rest)
+{
+    char start[64];
+    const char *line;
+
+    snprintf(start, sizeof(start), "\n%10d %10d  %s", key, id, rest);
+    line = strstr(guest_read(path), start);
+    if (line == NULL)
+        FAIL("%s has no line%s", path, start);
+}
+
+static void tables(void)
+{
+    key_t key = fresh_key();
+    int segment, semaphores, queue;
+
+    segment = (int)OK(shmget(key, 4096, IPC_CREAT | 0640));
+    semaphores = (int)OK(semget(key, 3, IPC_CREAT | 0600));
+    queue = (int)OK(msgget(key, IPC_CREAT | 0622));
+    if (access("/proc/sysvipc/shm", F_OK) == 0) {
+        has_line("/proc/sysvipc/shm", key, segment, " 640                  4096 ");
+        has_line("/proc/sysvipc/sem", key, semaphores, " 600          3 ");
+        has_line("/proc/sysvipc/msg", key, queue, " 622           0          0     0     0 ");
+    }
+    OK(shmctl(segment, IPC_RMID, NULL));
+    OK(semctl(semaphores, 0, IPC_RMID));
+    OK(msgctl(queue, IPC_RMID, NULL));
+    if (access("/proc/sysvipc/shm", F_OK) != 0)
+        guest_skip("there are no tables to look at");
+    CHECK(strstr(guest_read("/proc/sysvipc/shm"), guest_format("\n%10d ", key)) == NULL);
+}
+
 static const struct guest_case cases[] = {
     {"segments-are-shared", segments_are_shared},
     {"what-a-segment-says", what_a_segment_says},
@@ -398,6 +431,7 @@ static const struct guest_case cases[] = {
     {"death-undoes", death_undoes},
     {"what-semaphores-say", what_semaphores_say},
     {"messages-arrive", messages_arrive},
+    {"tables", tables},
     {"posix-queues", posix_queues},
     {"posix-queues-that-cannot-be", posix_queues_that_cannot_be},
     {"posix-queues-have-modes", posix_queues_have_modes},

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -402,6 +403,110 @@ static void kept_open(void)
     CHECK(strstr(second, "(later)") != NULL);
 }
 
+static void timer_slack(void)
+{
+    unsigned long before = (unsigned long)OK(prctl(PR_GET_TIMERSLACK));
+    int fd = (int)OK(open("/proc/self/timerslack_ns", O_RDWR));
+
+    CHECK_EQ(strtoul(guest_read("/proc/self/timerslack_ns"), NULL, 10), before);
+    OK(prctl(PR_SET_TIMERSLACK, 12345));
+    CHECK_TEXT(guest_read("/proc/self/timerslack_ns"), "12345\n");
+    OK(write(fd, "777\n", 4));
+    CHECK_EQ(prctl(PR_GET_TIMERSLACK), 777);
+    FAILS(write(fd, "x", 1), EINVAL);
+    OK(write(fd, "0", 1));
+    CHECK_EQ(prctl(PR_GET_TIMERSLACK), before);
+}
+
+/* Bit 63: the page is there; the other bits of a page that nobody may place are zero. */
+static void page_map(void)
+{
+    char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint64_t entries[2];
+    int fd = (int)OK(open("/proc/self/pagemap", O_RDONLY));
+
+    CHECK(pages != MAP_FAILED);
+    pages[4096] = 1;
+    CHECK_EQ(pread(fd, entries, sizeof(entries), (off_t)((uintptr_t)pages / 4096 * 8)),
+             sizeof(entries));
+    CHECK_EQ(entries[0] >> 63, 0);
+    CHECK_EQ(entries[1] >> 63, 1);
+    if (geteuid() != 0)
+        CHECK_EQ(entries[1] & ((1ULL << 55) - 1), 0);
+    if (geteuid() != 0)
+        FAILS(open("/proc/self/pagemap", O_WRONLY), EACCES);
+}
+
+/* PROCMAP_QUERY and its structure, include/uapi/linux/fs.h of Linux 6.11. */
+struct map_query {
+    uint64_t size, flags, address, start, end, permissions, page_size, offset, inode;
+    uint32_t device_major, device_minor, name_size, build_id_size;
+    uint64_t name, build_id;
+};
+#define MAP_QUERY 0xc0686611UL
+
+static void query_of_maps(void)
+{
+    char name[4096], wanted[4096];
+    ssize_t length = OK(readlink("/proc/self/exe", wanted, sizeof(wanted) - 1));
+    int fd = (int)OK(open("/proc/self/maps", O_RDONLY));
+    struct map_query query = {.size = sizeof(query),
+                              .address = (uint64_t)(uintptr_t)query_of_maps,
+                              .name = (uint64_t)(uintptr_t)name,
+                              .name_size = sizeof(name)};
+
+    wanted[length] = '\0';
+    if (ioctl(fd, MAP_QUERY, &query) < 0 && errno == ENOTTY)
+        guest_skip("the host has no PROCMAP_QUERY");
+    OK(ioctl(fd, MAP_QUERY, &query));
+    CHECK(query.start <= query.address && query.address < query.end);
+    CHECK_TEXT(name, wanted);
+    CHECK_EQ(query.name_size, strlen(wanted) + 1);
+    CHECK_EQ(query.permissions, 5);
+    CHECK(query.inode != 0);
+    query.name_size = 2;
+    FAILS(ioctl(fd, MAP_QUERY, &query), ENAMETOOLONG);
+    query.name_size = 0;
+    FAILS(ioctl(fd, MAP_QUERY, &query), EINVAL);
+    query.name = 0;
+    query.flags = 2; /* writable, which this mapping is not */
+    FAILS(ioctl(fd, MAP_QUERY, &query), ENOENT);
+    query.flags |= 16; /* or the next that is */
+    OK(ioctl(fd, MAP_QUERY, &query));
+    CHECK(query.permissions & 2);
+    query.flags = 64;
+    FAILS(ioctl(fd, MAP_QUERY, &query), EINVAL);
+    query.size = 8;
+    FAILS(ioctl(fd, MAP_QUERY, &query), EINVAL);
+    query.size = 5000;
+    FAILS(ioctl(fd, MAP_QUERY, &query), E2BIG);
+    FAILS(ioctl(fd, MAP_QUERY, 1), EFAULT);
+    FAILS(ioctl(fd, MAP_QUERY + 1, &query), ENOTTY);
+}
+
+/* A directory of /proc stands for its process, as a pidfd does. */
+static void signals_through_directories(void)
+{
+    int fd = (int)OK(open("/proc/self", O_RDONLY | O_DIRECTORY));
+    siginfo_t info;
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    OK(sigprocmask(SIG_BLOCK, &set, NULL));
+    OK(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0));
+    OK(syscall(SYS_pidfd_send_signal, fd, SIGUSR1, NULL, 0));
+    CHECK_EQ(sigwaitinfo(&set, &info), SIGUSR1);
+    CHECK_EQ(info.si_pid, getpid());
+    FAILS(syscall(SYS_pidfd_send_signal, fd, 999, NULL, 0), EINVAL);
+    fd = (int)OK(open("/proc/self/task", O_RDONLY | O_DIRECTORY));
+    FAILS(syscall(SYS_pidfd_send_signal, fd, SIGUSR1, NULL, 0), EBADF);
+    if (geteuid() == 0)
+        guest_skip("root may signal init");
+    fd = (int)OK(open("/proc/1", O_RDONLY | O_DIRECTORY));
+    FAILS(syscall(SYS_pidfd_send_signal, fd, SIGUSR1, NULL, 0), EPERM);
+}
+
 static const struct guest_case cases[] = {
     {"self", self},
     {"links-of-descriptors", links_of_descriptors},
@@ -422,6 +527,10 @@ static const struct guest_case cases[] = {
     {"system-settings", system_settings},
     {"not-there", not_there},
     {"kept-open", kept_open},
+    {"timer-slack", timer_slack},
+    {"page-map", page_map},
+    {"query-of-maps", query_of_maps},
+    {"signals-through-directories", signals_through_directories},
 };
 
 GUEST_MAIN(cases)

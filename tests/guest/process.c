@@ -2,6 +2,7 @@
 #include "guest.h"
 
 #include <dirent.h>
+#include <linux/kcmp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -406,6 +407,71 @@ static void memory_of_a_child(void)
     guest_wait(pid);
 }
 
+/* There is always a process 1, and it is root's. */
+static void process_one(void)
+{
+    struct sched_param param = {.sched_priority = 99};
+    struct rlimit limit;
+    int group;
+    char *stat = guest_read("/proc/1/stat");
+
+    CHECK(strncmp(stat, "1 (", 3) == 0);
+    CHECK_EQ(sscanf(strrchr(stat, ')'), ") %*c 0 %d", &group), 1);
+    CHECK_EQ(group, OK(getpgid(1)));
+    OK(getsid(1));
+    OK(sched_getscheduler(1));
+    errno = 0;
+    getpriority(PRIO_PROCESS, 1);
+    CHECK_EQ(errno, 0);
+    CHECK(strlen(guest_read("/proc/1/comm")) > 1);
+    CHECK(strstr(guest_read("/proc/1/status"), "\nPid:\t1\n") != NULL);
+    FAILS(sched_setscheduler(1, SCHED_OTHER, &param), EINVAL);
+    FAILS(sched_setscheduler(1, 99, &param), EINVAL);
+    FAILS(sched_setscheduler(1, SCHED_OTHER, (struct sched_param *)1), EFAULT);
+    if (geteuid() == 0)
+        guest_skip("root may do more");
+    param.sched_priority = 0;
+    FAILS(sched_setscheduler(1, SCHED_OTHER, &param), EPERM);
+    FAILS(setpriority(PRIO_PROCESS, 1, 1), EPERM);
+    FAILS(prlimit(1, RLIMIT_CPU, NULL, &limit), EPERM);
+    FAILS(kill(1, 0), EPERM);
+    FAILS(kill(1, SIGKILL), EPERM);
+    FAILS(syscall(SYS_tgkill, 1, 1, 0), EPERM);
+    FAILS(open("/proc/1/environ", O_RDONLY), EACCES);
+    FAILS(open("/proc/1/fd", O_RDONLY), EACCES);
+    FAILS(readlink("/proc/1/exe", stat, 1), EACCES);
+    FAILS(open("/proc/1/root/etc", O_RDONLY), EACCES);
+}
+
+static int wait_for_byte(void *descriptor)
+{
+    char byte;
+
+    return read((int)(intptr_t)descriptor, &byte, 1) == 1 ? 0 : 1;
+}
+
+/* Processes that share a working directory (CLONE_FS) share it for kcmp, too. */
+static void shared_directories(void)
+{
+    static char stacks[2][16384];
+    int pipes[2], status, children[2];
+    pid_t self = getpid();
+
+    OK(pipe(pipes));
+    for (int i = 0; i < 2; i++)
+        children[i] = (int)OK(clone(wait_for_byte, stacks[i] + sizeof(stacks[i]),
+                                    (i ? CLONE_FS : 0) | SIGCHLD, (void *)(intptr_t)pipes[0]));
+    CHECK(OK(syscall(SYS_kcmp, self, children[0], KCMP_FS, 0, 0)) != 0);
+    CHECK_EQ(syscall(SYS_kcmp, self, children[1], KCMP_FS, 0, 0), 0);
+    CHECK_EQ(syscall(SYS_kcmp, children[1], self, KCMP_FS, 0, 0), 0);
+    CHECK(OK(syscall(SYS_kcmp, children[0], children[1], KCMP_FS, 0, 0)) != 0);
+    OK(write(pipes[1], "xx", 2));
+    for (int i = 0; i < 2; i++) {
+        OK(waitpid(children[i], &status, 0));
+        CHECK_EQ(status, 0);
+    }
+}
+
 static const struct guest_case cases[] = {
     {"names", names},
     {"dumpable", dumpable},
@@ -429,6 +495,8 @@ static const struct guest_case cases[] = {
     {"file-system-types", file_system_types},
     {"impossible-numbers", impossible_numbers},
     {"memory-of-a-child", memory_of_a_child},
+    {"process-one", process_one},
+    {"shared-directories", shared_directories},
 };
 
 GUEST_MAIN(cases)
