@@ -16,6 +16,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+PRIVILEGED = ROOT / "src/abi/privileged.tbl"
 MAX_ARGS = 6
 NAME = re.compile(r"[a-z_][a-z0-9_]*")
 SINCE = re.compile(r"\d+(\.\d+){1,2}")
@@ -337,18 +338,51 @@ def count_by(calls, words):
     return {word: sum(c.disposition == word for c in calls) for word in words}
 
 
+def works(call):
+    return call.disposition not in ("refused", "missing", "fixed")
+
+
+def read_privileged(table):
+    """{name: why} of the calls that an unprivileged program cannot use on Linux itself."""
+    names = {call.name for call in table.calls}
+    found = {}
+    for number, text in enumerate(PRIVILEGED.read_text(encoding="utf-8").splitlines(), 1):
+        fields = text.split(None, 2)
+        if not fields or text.startswith("#"):
+            continue
+        if len(fields) != 3 or fields[0] not in names or fields[0] in found:
+            raise OSError(f"{PRIVILEGED}:{number}: expected a call of the table, once, a capability or "
+                          f"'gone', and the page that says so")
+        if fields[1] != "gone" and not fields[1].startswith("CAP_"):
+            raise OSError(f"{PRIVILEGED}:{number}: '{fields[1]}' is neither a capability nor 'gone'")
+        found[fields[0]] = fields[1]
+    return found
+
+
+def docs_unprivileged(table):
+    privileged = read_privileged(table)
+    usable = [call for call in table.calls if call.name not in privileged]
+    gone = sum(why == "gone" for why in privileged.values())
+    lost = ", ".join(f"`{call.name}`" for call in usable if not works(call))
+    return [f"{gone} of them exist on no x86-64 kernel of today, {len(privileged) - gone} need a privilege on Linux "
+            f"itself (src/abi/privileged.tbl). Of the {len(usable)} that an unprivileged program can use, "
+            f"**{percent(sum(map(works, usable)), len(usable))}** are let through or served; the others are {lost}.",
+            ""]
+
+
 def docs_summary(table):
     total = len(table.calls)
     counts = count_by(table.calls, LEGEND)
-    works = total - counts["refused"] - counts["missing"] - counts["fixed"]
+    working = sum(map(works, table.calls))
     rows = [f"| {word} | {counts[word]} | {percent(counts[word], total)} | {text} |"
             for word, text in LEGEND.items()]
     return [
-        f"{total} calls, numbers 0 to {table.calls[-1].nr}. {works} of them "
-        f"({percent(works, total)}) are let through or served: {percent(counts['native'], total)} "
+        f"{total} calls, numbers 0 to {table.calls[-1].nr}. {working} of them "
+        f"({percent(working, total)}) are let through or served: {percent(counts['native'], total)} "
         f"always native, {percent(counts['served'], total)} always served, "
         f"{percent(counts['checked'], total)} one or the other by their arguments. "
         f"{percent(counts['refused'], total)} are refused.", "",
+        *docs_unprivileged(table),
         "| disposition | calls | share | meaning |", "|---|---:|---:|---|", *rows, "",
         "Numbers that are not in the table, and those with the x32 bit, are missing.",
         *(f"Numbers {first} to {last}: {why}." for _, first, last, why in table.holes), ""]

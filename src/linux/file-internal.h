@@ -114,3 +114,4 @@ void file_set_io_handlers(struct pk_kernel *kernel);
 void file_set_fcntl_handlers(struct pk_kernel *kernel);
 void file_set_ioctl_handlers(struct pk_kernel *kernel);
 void file_set_watch_handlers(struct pk_kernel *kernel);
+void file_set_handle_handlers(struct pk_kernel *kernel);

@@ -94,10 +94,19 @@ static struct pk_answer serve_fallocate(struct pk_request *request)
 
     if (r <= 0)
         return r < 0 ? pk_error(r) : pk_native();
-    return pk_error(-EOPNOTSUPP);
+    if ((int64_t)request->args[2] < 0 || (int64_t)request->args[3] <= 0)
+        return pk_error(-EINVAL);
+    return pk_error((fcntl(ours, F_GETFL) & O_ACCMODE) == O_RDONLY ? -EBADF : -EOPNOTSUPP);
 }
 
 /* ---- two descriptors ---- */
+
+static bool is_directory(struct pk_request *request, int fd)
+{
+    cleanup_place struct vfs_place *place = NULL;
+
+    return vfs_directory_of_fd(request->kernel->vfs, fd, &place) == 0;
+}
 
 /*
  * The host would copy the memfd behind a served descriptor and not what the process kernel serves.
@@ -114,6 +123,8 @@ static struct pk_answer serve_copy(struct pk_request *request, int first, int se
                     ? find_handle(request, numbers[i], &handle, &ours)
                     : 0;
 
+        if (r > 0 && request->nr == ABI_NR_copy_file_range && is_directory(request, ours))
+            error = -EISDIR;
         if (r != 0)
             return pk_error(r < 0 ? r : error);
     }

@@ -153,6 +153,7 @@ int linux_proc_text(struct pk_request *request, const char *path, struct strbuf 
 int linux_proc_ipc(struct pk_request *request, const char *path, struct strbuf *ret_text);
 int linux_proc_keys(struct pk_request *request, bool users, struct strbuf *ret_text);
 
+void linux_register_lsm(struct pk_kernel *kernel);    /* lsm.c; part of the system family */
 void linux_register_limits(struct pk_kernel *kernel); /* limits.c; part of the system family */
 
 /*

@@ -3,10 +3,12 @@
  * seccomp filter of its own.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kcmp.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -26,6 +28,8 @@
 /* ioprio_set(2); <linux/ioprio.h> names them. */
 #define IOPRIO_PROCESS 1
 #define IOPRIO_GROUP   2
+
+#define MADVICE_COLLAPSE 25 /* MADV_COLLAPSE, Linux 6.1 */
 
 #define NICE_OFFSET 20 /* what the call itself answers for a nice value of 0 */
 
@@ -132,6 +136,42 @@ static struct pk_answer do_kcmp(struct pk_request *request)
     return answer;
 }
 
+/*
+ * For another process the host wants CAP_SYS_NICE, which no guest has, whatever becomes of the
+ * descriptor meanwhile. What remains is the caller's own, where nothing may be done to the loader's
+ * page that madvise(2) may not: so only what takes nothing away.
+ */
+static struct pk_answer do_process_madvise(struct pk_request *request)
+{
+    switch ((int)request->args[3]) {
+    case MADV_WILLNEED:
+    case MADV_COLD:
+    case MADV_PAGEOUT:
+    case MADVICE_COLLAPSE:
+        return pk_native();
+    default:
+        return pk_error(-EINVAL);
+    }
+}
+
+/* On a duplicate, whose number nobody else can make another pidfd. */
+static struct pk_answer do_process_mrelease(struct pk_request *request)
+{
+    cleanup_close int pidfd = pk_get_fd(request, (int)request->args[0]);
+    int pid;
+
+    if ((unsigned)request->args[1])
+        return pk_error(-EINVAL);
+    if (pidfd < 0)
+        return pk_error(pidfd);
+    pid = process_of_pidfd(pidfd);
+    if (pid < 0)
+        return pk_error(pid);
+    if (!pk_pid_is_ours(request->kernel, pid))
+        return pk_error(-ESRCH);
+    return pk_value(syscall(SYS_process_mrelease, pidfd, 0) < 0 ? -errno : 0);
+}
+
 static struct pk_answer do_pidfd_open(struct pk_request *request)
 {
     if ((pid_t)request->args[0] <= 0)
@@ -195,6 +235,10 @@ static struct pk_answer do_unshare(struct pk_request *request)
 
 static struct pk_answer do_setns(struct pk_request *request)
 {
+    cleanup_close int fd = pk_get_fd(request, (int)request->args[0]);
+
+    if (fd < 0 || vfs_is_path_only(request->kernel->vfs, fd) || fcntl(fd, F_GETFL) & O_PATH)
+        return pk_error(-EBADF);
     return pk_denied(request, -EPERM, namespace_rule, never, "setns");
 }
 
@@ -345,6 +389,8 @@ int linux_register_process(struct pk_kernel *kernel)
 {
     static const struct linux_handler handlers[] = {
         {ABI_NR_pidfd_open, do_pidfd_open},
+        {ABI_NR_process_madvise, do_process_madvise},
+        {ABI_NR_process_mrelease, do_process_mrelease},
         {ABI_NR_clone, do_clone},
         {ABI_NR_unshare, do_unshare},
         {ABI_NR_setns, do_setns},

@@ -303,5 +303,6 @@ int linux_register_system(struct pk_kernel *kernel)
 
     linux_set_handlers(kernel, handlers, array_length(handlers));
     linux_register_limits(kernel);
+    linux_register_lsm(kernel);
     return 0;
 }

@@ -184,3 +184,8 @@ int proc_mount_id(struct vfs *vfs, const char *path)
     vfs_for_each_mount(vfs, search_mount, &search);
     return search.id;
 }
+
+int vfs_mount_id(struct vfs *vfs, const char *path)
+{
+    return proc_mount_id(vfs, path);
+}

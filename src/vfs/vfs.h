@@ -209,6 +209,9 @@ int vfs_connect_socket(struct vfs_place *place, int socket_fd, const struct vfs_
  */
 int vfs_place_of_fd(struct vfs *vfs, int fd, struct vfs_place **ret_place);
 
+/* The id of the mount that covers a guest path, as mountinfo shows it; -1: none. */
+int vfs_mount_id(struct vfs *vfs, const char *path);
+
 /* The process whose own directory in proc this is; 0 when it is none. */
 pid_t vfs_process_of_place(const struct vfs_place *place);
 

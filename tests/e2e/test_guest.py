@@ -16,7 +16,7 @@ SKIPPED = 77
 # Where names matter: the private /tmp, the layer over the host, a writable piece of the host.
 EVERYWHERE = ["walk", "walk-open", "files", "attributes", "directories", "watch", "inherit", "fifo",
               "unix", "datagrams", "exec", "exec-scripts"]
-ONCE = ["exec-races", "fds", "exactly-once", "kill", "ipc", "keys", "process", "proc", "dev", "kapi", "threads",
+ONCE = ["exec-races", "fds", "exactly-once", "kill", "calls", "ipc", "keys", "process", "proc", "dev", "kapi", "threads",
         "signals"]
 
 
