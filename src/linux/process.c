@@ -19,6 +19,7 @@
 #include "core/sharing.h"
 #include "linux/identity.h"
 #include "linux/process-internal.h"
+#include "vfs/watch.h"
 
 #define CLONE_NEW_ANY                                                                             \
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | \
@@ -134,6 +135,36 @@ static struct pk_answer do_kcmp(struct pk_request *request)
         pk_fs_is_shared(request->kernel, first, second))
         return pk_value(0);
     return answer;
+}
+
+/* A served descriptor works as such in the window only (file_duplicate()). */
+static struct pk_answer give_duplicate(struct pk_request *request, int fd)
+{
+    if (vfs_handle_of_fd(request->kernel->vfs, fd) || unix_is_datagram(fd) ||
+        vfs_watcher_of_fd(request->kernel->vfs, fd))
+        return linux_window_descriptor(request, fd, O_CLOEXEC);
+    return pk_descriptor(fd, O_CLOEXEC);
+}
+
+/* The host asks whether the caller may trace the other; what it does not know are virtual ids. */
+static struct pk_answer do_pidfd_getfd(struct pk_request *request)
+{
+    cleanup_close int pidfd = pk_get_fd(request, (int)request->args[0]);
+    struct pk_answer answer;
+    int pid, fd;
+
+    if ((unsigned)request->args[2])
+        return pk_error(-EINVAL);
+    if (pidfd < 0)
+        return pk_error(pidfd);
+    pid = process_of_pidfd(pidfd);
+    if (pid < 0)
+        return pk_error(pid);
+    answer = for_inspected(request, pid);
+    if (answer.kind != PK_ANSWER_NATIVE)
+        return pk_error(-EPERM);
+    fd = (int)syscall(SYS_pidfd_getfd, pidfd, (int)request->args[1], 0);
+    return fd < 0 ? pk_error(-errno) : give_duplicate(request, fd);
 }
 
 /*
@@ -389,6 +420,7 @@ int linux_register_process(struct pk_kernel *kernel)
 {
     static const struct linux_handler handlers[] = {
         {ABI_NR_pidfd_open, do_pidfd_open},
+        {ABI_NR_pidfd_getfd, do_pidfd_getfd},
         {ABI_NR_process_madvise, do_process_madvise},
         {ABI_NR_process_mrelease, do_process_mrelease},
         {ABI_NR_clone, do_clone},

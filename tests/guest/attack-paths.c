@@ -125,7 +125,8 @@ static void by_handles(void)
     int mount_id;
     int root = (int)OK(open("/", O_RDONLY | O_DIRECTORY));
 
-    DENIED(syscall(SYS_name_to_handle_at, AT_FDCWD, "/", &handle, &mount_id, 0));
+    OK(syscall(SYS_name_to_handle_at, AT_FDCWD, "/", &handle, &mount_id, 0));
+    DENIED(syscall(SYS_open_by_handle_at, root, &handle, O_RDONLY));
     /* Inode 2 is the root of an ext4 host. */
     handle = (struct handle){.bytes = 8, .type = 1, .data = {2}};
     DENIED(syscall(SYS_open_by_handle_at, root, &handle, O_RDONLY));

@@ -94,8 +94,6 @@ static void by_descriptor(void)
         DENIED(syscall(SYS_process_madvise, fd, NULL, 0, MADV_COLD, 0));
         DENIED(syscall(SYS_process_mrelease, fd, 0));
     }
-    /* Also one's own: duplicating a descriptor is the process kernel's tool. */
-    DENIED(syscall(SYS_pidfd_getfd, syscall(SYS_pidfd_open, getpid(), 0), 0, 0));
 }
 
 static void owner_of_signals(void)

@@ -244,6 +244,36 @@ static void advice_and_memory_of_processes(void)
     FAILS(syscall(SYS_process_mrelease, -1, 0), EBADF);
 }
 
+static void descriptors_of_a_child(void)
+{
+    int fd = (int)OK(open("file", O_CREAT | O_RDWR, 0600)), pipes[2], status, got;
+    int folder = (int)OK(open(".", O_RDONLY | O_DIRECTORY));
+    char byte = 'x', records[1024];
+    pid_t child;
+
+    OK(write(fd, "in the file", 11));
+    OK(pipe(pipes));
+    child = (pid_t)OK(fork());
+    if (child == 0) {
+        close(pipes[1]);
+        _exit(read(pipes[0], &byte, 1) == 0 ? 0 : 1);
+    }
+    got = (int)OK(syscall(SYS_pidfd_open, child, 0));
+    close(fd);
+    fd = (int)OK(syscall(SYS_pidfd_getfd, got, fd, 0));
+    CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    CHECK_EQ(lseek(fd, 0, SEEK_CUR), 11); /* one open file in both */
+    folder = (int)OK(syscall(SYS_pidfd_getfd, got, folder, 0));
+    CHECK(OK(syscall(SYS_getdents, folder, records, sizeof(records))) > 0);
+    FAILS(syscall(SYS_pidfd_getfd, got, 1000, 0), EBADF);
+    FAILS(syscall(SYS_pidfd_getfd, got, fd, 1), EINVAL);
+    FAILS(syscall(SYS_pidfd_getfd, fd, 0, 0), EBADF);
+    close(pipes[1]);
+    OK(waitpid(child, &status, 0));
+    CHECK_EQ(status, 0);
+    FAILS(syscall(SYS_pidfd_getfd, got, 0, 0), ESRCH);
+}
+
 static void file_system_by_device(void)
 {
     struct {
@@ -413,6 +443,7 @@ static const struct guest_case cases[] = {
     {"handles", handles},
     {"security-modules", security_modules},
     {"advice-and-memory-of-processes", advice_and_memory_of_processes},
+    {"descriptors-of-a-child", descriptors_of_a_child},
     {"file-system-by-device", file_system_by_device},
     {"with-a-directory", with_a_directory},
     {"calls-on-others", calls_on_others},
