@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "base/cleanup.h"
+#include "base/io.h"
 #include "linux/file-internal.h"
 
 #define CHANGE_AT_FLAGS (AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)
@@ -145,6 +148,57 @@ static int check_truncate(struct pk_request *request, struct vfs_place *place, i
     return r == 0 && (uint64_t)length > stat.stx_size ? -EFBIG : r;
 }
 
+/* A file with a lease waits for its holder, who has been told already. */
+struct truncate_job {
+    struct pk_job job;
+    int path_fd; /* O_PATH */
+    off_t length;
+};
+
+static int64_t truncate_run(struct pk_job *job)
+{
+    struct truncate_job *truncation = container_of(job, struct truncate_job, job);
+    char path[IO_FD_PATH_SIZE];
+    cleanup_close int fd = open(io_fd_path(truncation->path_fd, path), O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    return ftruncate(fd, truncation->length) < 0 ? -errno : 0;
+}
+
+static struct pk_answer truncate_finish(struct pk_job *job, struct pk_request *request,
+                                        int64_t result)
+{
+    (void)job;
+    return file_changed(request, (int)result);
+}
+
+static void truncate_release(struct pk_job *job)
+{
+    struct truncate_job *truncation = container_of(job, struct truncate_job, job);
+
+    base_close(truncation->path_fd);
+    free(truncation);
+}
+
+static struct pk_answer truncate_later(struct vfs_place *place, const struct vfs_actor *actor,
+                                       off_t length)
+{
+    struct truncate_job *truncation = malloc(sizeof(*truncation));
+    int fd = truncation ? vfs_open_own_path(place, actor) : -ENOMEM;
+
+    if (fd < 0) {
+        free(truncation);
+        return pk_error(fd == -EOPNOTSUPP ? -EAGAIN : fd);
+    }
+    *truncation = (struct truncate_job){
+        .job = {.run = truncate_run, .finish = truncate_finish, .release = truncate_release},
+        .path_fd = fd,
+        .length = length,
+    };
+    return pk_deferred(&truncation->job);
+}
+
 static struct pk_answer serve_truncate(struct pk_request *request)
 {
     cleanup_place struct vfs_place *place = NULL;
@@ -160,7 +214,7 @@ static struct pk_answer serve_truncate(struct pk_request *request)
         r = check_truncate(request, place, length, &actor);
     if (r == 0)
         r = vfs_truncate(place, length, &actor);
-    return file_changed(request, r);
+    return r == -EAGAIN ? truncate_later(place, &actor, length) : file_changed(request, r);
 }
 
 /* ---- inode flags ---- */

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <pthread.h>
+#include <sched.h>
 
 #include "base/cleanup.h"
 #include "linux/file-internal.h"
@@ -37,6 +39,41 @@ static int may_lease(struct pk_request *request, int fd)
                : -EACCES;
 }
 
+struct leasing {
+    int fd, number; /* ours; the guest's */
+    int lease;
+    int result;
+};
+
+/*
+ * The host notes the number by which a lease is taken, and tells it with the signal of F_SETSIG. So
+ * it is taken by the guest's number, in a table of descriptors that is this thread's alone.
+ */
+static void *lease_by_number(void *user)
+{
+    struct leasing *leasing = user;
+    int fd = leasing->fd;
+
+    if (unshare(CLONE_FILES) == 0 && fd != leasing->number &&
+        dup3(fd, leasing->number, O_CLOEXEC) >= 0)
+        fd = leasing->number;
+    leasing->result = fcntl(fd, F_SETLEASE, leasing->lease) < 0 ? -errno : 0;
+    return NULL;
+}
+
+static int set_lease(struct pk_request *request, int fd)
+{
+    struct leasing leasing = {
+        .fd = fd, .number = (int)request->args[0], .lease = (int)request->args[2]};
+    pthread_t thread;
+    int r = pthread_create(&thread, NULL, lease_by_number, &leasing);
+
+    if (r != 0)
+        return -r;
+    pthread_join(thread, NULL);
+    return leasing.result;
+}
+
 /*
  * On our duplicate of the guest's descriptor: by its number the host would take what another thread
  * has put there meanwhile. The host tells the owner of the file about a lease that is asked back,
@@ -45,9 +82,10 @@ static int may_lease(struct pk_request *request, int fd)
 static int take_lease(struct pk_request *request, int fd)
 {
     int owner = fcntl(fd, F_GETOWN);
+    int r = set_lease(request, fd);
 
-    if (fcntl(fd, F_SETLEASE, (int)request->args[2]) < 0)
-        return -errno;
+    if (r < 0)
+        return r;
     if (owner == 0 && fcntl(fd, F_SETOWN, request->task->process->pid) < 0) {
         int error = errno;
 

@@ -55,6 +55,47 @@ static void holder_is_asked(void)
     guest_content("file", "new");
 }
 
+static void cut_it(void *unused)
+{
+    (void)unused;
+    OK(truncate("file", 3));
+}
+
+static void cutting_waits(void)
+{
+    int fd = hold(O_RDONLY, F_RDLCK);
+    pid_t pid = guest_fork(cut_it, NULL);
+
+    wait_for_signal();
+    CHECK_EQ(waitpid(pid, NULL, WNOHANG), 0);
+    guest_content("file", "content");
+    OK(fcntl(fd, F_SETLEASE, F_UNLCK));
+    guest_join(pid);
+    guest_content("file", "con");
+}
+
+static void signal_says_which(void)
+{
+    int wanted = SIGRTMIN + 3;
+    siginfo_t info;
+    sigset_t set;
+    pid_t pid;
+    int fd;
+
+    sigemptyset(&set);
+    sigaddset(&set, wanted);
+    OK(sigprocmask(SIG_BLOCK, &set, NULL));
+    guest_write("file", "content");
+    fd = (int)OK(fcntl((int)OK(open("file", O_RDONLY)), F_DUPFD, 77));
+    OK(fcntl(fd, F_SETSIG, wanted));
+    OK(fcntl(fd, F_SETLEASE, F_RDLCK));
+    pid = guest_fork(cut_it, NULL);
+    CHECK_EQ(sigtimedwait(&set, &info, &soon), wanted);
+    CHECK_EQ(info.si_fd, fd);
+    OK(fcntl(fd, F_SETLEASE, F_UNLCK));
+    guest_join(pid);
+}
+
 static void opener_does_not_wait(void)
 {
     int fd = hold(O_RDWR, F_WRLCK);
@@ -82,8 +123,8 @@ static void what_cannot_be_had(void)
 }
 
 static const struct guest_case cases[] = {
-    {"holder-is-asked", holder_is_asked},
-    {"opener-does-not-wait", opener_does_not_wait},
+    {"holder-is-asked", holder_is_asked},       {"cutting-waits", cutting_waits},
+    {"signal-says-which", signal_says_which},   {"opener-does-not-wait", opener_does_not_wait},
     {"what-cannot-be-had", what_cannot_be_had},
 };
 
