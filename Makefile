@@ -4,7 +4,7 @@ TEST_BUILD ?= build-test
 PREFIX     ?= /usr/local
 MESON      ?= meson
 
-.PHONY: all deps demo test test-vm test-kasan conformance-ltp bench bench-api bench-attach fuzz check format install clean help
+.PHONY: all deps demo test test-vm test-kasan conformance-ltp bench bench-api bench-attach fuzz coverage check format install clean help
 
 all: $(BUILD)/build.ninja ## build everything
 	@ninja -C $(BUILD)
@@ -58,11 +58,16 @@ fuzz: $(TEST_BUILD)/build.ninja ## run each fuzz target for FUZZ_SECONDS (defaul
 	@ninja -C $(TEST_BUILD) >/dev/null
 	@tools/run-fuzz $(TEST_BUILD)
 
-check: ## include rules, banned calls, format, the C library against its pages and tests
+check: ## include rules, banned calls, format, handlers, the C library against its pages and tests
 	@tools/check-deps
 	@tools/check-banned
 	@tools/check-format
+	@tools/check-coverage --handlers
 	@tools/check-api $(BUILD)
+
+coverage: all ## which answered system calls no guest program makes; about a minute
+	@ninja -C $(BUILD) guest-programs >/dev/null
+	@tools/check-coverage $(BUILD)
 
 format: ## rewrite the sources with clang-format
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
