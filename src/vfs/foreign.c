@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -79,11 +80,26 @@ static int check_access_mode(int fd, int flags)
     return strncmp(text, "/memfd:", 7) == 0 || strncmp(text, "pipe:", 5) == 0 ? 0 : -EACCES;
 }
 
+/* Whoever opens a file of the host's proc decides what it shows, and we may see more. */
+static int reopen(int original, int flags)
+{
+    char path[IO_FD_PATH_SIZE];
+    struct statfs fs;
+    int fd;
+
+    io_fd_path(original, path);
+    if (fstatfs(original, &fs) < 0)
+        return -errno;
+    if (fs.f_type == PROC_SUPER_MAGIC && !(flags & O_PATH))
+        return vfs_open_without_rights(AT_FDCWD, path, flags);
+    fd = open(path, flags | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
 static int foreign_open(struct vfs_node *node, const struct vfs_open_request *request,
                         struct vfs_opened *ret_opened)
 {
     int original = foreign_of(node)->fd;
-    char path[IO_FD_PATH_SIZE];
     cleanup_close int fd = -1;
     int flags = request->flags & ~(O_NOFOLLOW | O_CREAT | O_EXCL);
     int r = check_access_mode(original, flags);
@@ -91,10 +107,9 @@ static int foreign_open(struct vfs_node *node, const struct vfs_open_request *re
     if (r < 0)
         return r;
     /* Neither a terminal nor a FIFO of the host may hold us up. */
-    fd = open(io_fd_path(original, path),
-              flags | O_CLOEXEC | O_NOCTTY | (flags & O_PATH ? 0 : O_NONBLOCK));
+    fd = reopen(original, flags | O_NOCTTY | (flags & O_PATH ? 0 : O_NONBLOCK));
     if (fd < 0)
-        return -errno;
+        return take_fd(&fd);
     if (!(flags & (O_PATH | O_NONBLOCK)) && fcntl(fd, F_SETFL, flags & (O_APPEND | O_DIRECT)) < 0)
         return -errno;
     *ret_opened = (struct vfs_opened){.fd = take_fd(&fd)};

@@ -290,3 +290,9 @@ static inline bool fs_is_host(const struct vfs_fs *fs)
 {
     return fs->ops == &vfs_host_ops;
 }
+
+/*
+ * Opens a file of the host (close-on-exec) without any capability of ours (proc-pagemap.c). Returns
+ * a descriptor or a negative errno. Some dozens of microseconds: it takes a thread.
+ */
+int vfs_open_without_rights(int dir, const char *path, int flags);

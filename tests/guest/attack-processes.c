@@ -271,15 +271,11 @@ static void watching(void)
     DENIED(syscall(SYS_perf_event_open, &event, -1, 0, -1, 0));
 }
 
-/* Where pages lie in the machine's memory is for the machine's root, whatever ours is called. */
-static void places_in_memory(void)
+static void look_for_places(int fd)
 {
     static volatile char pages[64 * 4096];
-    int fd = open("/proc/self/pagemap", O_RDONLY);
     uint64_t entry, seen = 0;
 
-    if (fd < 0)
-        guest_skip("the host has no pagemap");
     for (size_t at = 0; at < sizeof(pages); at += 4096) {
         pages[at] = 1;
         CHECK_EQ(pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)&pages[at] / 4096 * 8)), 8);
@@ -289,6 +285,30 @@ static void places_in_memory(void)
     if (seen & ((1ULL << 55) - 1))
         FAIL("ESCAPED: frame numbers 0x%llx", (unsigned long long)seen);
     DENIED(write(fd, &entry, sizeof(entry)));
+}
+
+/*
+ * Where pages lie in the machine's memory is for the machine's root, whatever ours is called. Who
+ * opens the file decides, so it must not be opened again by somebody else.
+ */
+static void places_in_memory(void)
+{
+    static const char *const again[] = {"/proc/self/fd/%d", "/dev/fd/%d",
+                                        "/proc/thread-self/fd/%d"};
+    int fd = open("/proc/self/pagemap", O_RDONLY), other;
+
+    if (fd < 0)
+        guest_skip("the host has no pagemap");
+    look_for_places(fd);
+    for (size_t i = 0; i < sizeof(again) / sizeof(again[0]); i++) {
+        char path[64];
+
+        snprintf(path, sizeof(path), again[i], fd);
+        other = open(path, O_RDONLY);
+        if (other >= 0)
+            look_for_places(other);
+        attack_tried(path, other >= 0 ? "shows no more" : strerrorname_np(errno));
+    }
     DENIED(open("/proc/1/pagemap", O_RDONLY));
 }
 
