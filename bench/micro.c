@@ -139,14 +139,17 @@ static const struct micro *find_in(const struct micro *table, const char *name)
     return NULL;
 }
 
+static const struct micro *const tables[] = {micro_files, micro_processes, micro_services};
+enum { TABLES = sizeof(tables) / sizeof(tables[0]) };
+
 static const struct micro *find_benchmark(const char *name)
 {
-    const struct micro *bench = find_in(micro_files, name);
-    if (!bench)
-        bench = find_in(micro_processes, name);
-    if (!bench)
-        micro_die("no benchmark '%s' (see --list)", name);
-    return bench;
+    for (int i = 0; i < TABLES; i++) {
+        const struct micro *bench = find_in(tables[i], name);
+        if (bench)
+            return bench;
+    }
+    micro_die("no benchmark '%s' (see --list)", name);
 }
 
 static void list_table(const struct micro *table)
@@ -211,8 +214,8 @@ int main(int argc, char **argv)
     parse_options(argc, argv, &options);
 
     if (options.list) {
-        list_table(micro_files);
-        list_table(micro_processes);
+        for (int i = 0; i < TABLES; i++)
+            list_table(tables[i]);
         return 0;
     }
     if (options.prepare)

@@ -40,9 +40,10 @@ struct micro {
     void (*tear_down)(struct micro_state *state);
 };
 
-/* Both tables end with an entry without name. */
+/* Each table ends with an entry without name. */
 extern const struct micro micro_files[];
 extern const struct micro micro_processes[];
+extern const struct micro micro_services[];
 
 /* Makes the files that the reading benchmarks use; harmless if they exist. */
 void micro_prepare(const char *data);

@@ -16,7 +16,7 @@ from report import Sample
 from runners import REPOSITORY, Needs, Runner, installed
 
 PYTHON = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable
-MICRO_SOURCES = ("micro.c", "micro-files.c", "micro-processes.c")
+MICRO_SOURCES = ("micro.c", "micro-files.c", "micro-processes.c", "micro-services.c")
 
 
 class Failed(Exception):
@@ -296,9 +296,9 @@ class Micro(Workload):
     warm_up = False
 
     def __init__(self, name: str, about: str, writes: bool = False,
-                 starts_programs: bool = False) -> None:
+                 starts_programs: bool = False, net: bool = False) -> None:
         self.name, self.about = name, about
-        self.writes, self.starts_programs = writes, starts_programs
+        self.writes, self.starts_programs, self.net = writes, starts_programs, net
 
     def prepare(self, area: Area) -> None:
         if not (area.data / "bench_micro").exists():
@@ -398,7 +398,7 @@ int work_{number}_{n}(const char *text, int *table, int count)
 
 def install_micro(area: Area, build: Path) -> None:
     """Copies the built programs into the area, or compiles them if nobody has built yet."""
-    for program, sources, flags in (("bench_micro", MICRO_SOURCES, ["-pthread"]),
+    for program, sources, flags in (("bench_micro", MICRO_SOURCES, ["-pthread", "-lrt"]),
                                     ("bench_nothing", ("nothing.c",), ["-static"])):
         built = build / "bench" / program
         if built.exists():
@@ -420,6 +420,12 @@ def micro_workloads() -> list[Workload]:
         "futex-wake": "futex wake, nobody waits",
         "futex-pingpong": "turn there and back, two threads",
         "fork": "fork, exit, wait", "mmap": "mmap 64 KiB, touch a page, munmap",
+        "page-faults": "map, touch and unmap 16 pages", "brk": "move the break up and down",
+        "signal": "raise and handle a signal", "thread": "make a thread and join it",
+        "eventfd": "write and read", "epoll": "epoll_wait, one is ready",
+        "sysv-sem": "semop up and down", "sysv-queue": "msgsnd and msgrcv, 64 bytes",
+        "posix-queue": "mq_send and mq_receive, 64 bytes",
+        "unix-socket": "a byte through a pair of AF_UNIX",
     }
     return [
         *(Micro(name, about) for name, about in plain.items()),
@@ -427,6 +433,9 @@ def micro_workloads() -> list[Workload]:
         Micro("exec-dynamic", "fork, exec of /bin/true, wait", starts_programs=True),
         Micro("mkdir-rmdir", "mkdir and rmdir", writes=True),
         Micro("write-4k", "pwrite 4 KiB into a file", writes=True),
+        Micro("tcp-socket", "a byte through TCP on 127.0.0.1", net=True),
+        Micro("flock", "lock and unlock a file", writes=True),
+        Micro("posix-lock", "the same with F_SETLK", writes=True),
     ]
 
 
