@@ -55,7 +55,8 @@ enum abi_rule {
     ABI_RULE_SOCKET,     /* by domain and type (arg0, arg1) */
     ABI_RULE_SOCKETPAIR, /* by domain and type (arg0, arg1) */
     ABI_RULE_SENDTO,   /* no address (arg4 == 0) and arg0 outside the window native, else served */
-    ABI_RULE_LISTEN,   /* with network rules served, else native */
+    ABI_RULE_LISTEN,   /* with network rules or without a network served, else native */
+    ABI_RULE_ACCEPT,   /* arg0 in the window, or an address (arg1) without a network, served */
     ABI_RULE_SENDMSG,  /* with network rules, or arg0 in the window, served, else native */
     ABI_RULE_RECVFROM, /* an address (arg4) and arg0 in the window served, else native */
     ABI_RULE_GETSOCKOPT, /* by level and option (arg1, arg2): credentials served */

@@ -180,8 +180,6 @@ void file_set_io_handlers(struct pk_kernel *kernel)
 {
     static const struct linux_handler handlers[] = {
         {ABI_NR_read, serve_window},
-        {ABI_NR_accept, serve_unless_path},
-        {ABI_NR_accept4, serve_unless_path},
         {ABI_NR_readahead, serve_unless_path},
         {ABI_NR_write, serve_write},
         {ABI_NR_pread64, serve_window},

@@ -115,6 +115,7 @@ struct keys;
 struct linux_elf_cache;
 struct linux_unix;
 struct net_connections;
+struct net_loopback;
 struct unix_twins;
 
 struct linux_state {
@@ -127,6 +128,7 @@ struct linux_state {
     struct linux_unix *names;            /* of AF_UNIX sockets */
     struct unix_twins *twins;            /* of datagram sockets */
     struct net_connections *connections; /* who made them */
+    struct net_loopback *loopback;       /* without a network; NULL until it is used */
     struct ipc_objects *ipc;             /* without a namespace of its own */
     struct ipc_mqueues *mqueues;
     struct keys *keys;     /* keys.h */

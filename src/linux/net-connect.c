@@ -185,6 +185,8 @@ struct pk_answer net_do_connect(struct pk_request *request)
 
     if (domain < 0)
         return pk_error(domain);
+    if (net_loops(request, fd, domain, &address))
+        return net_loop_connect(request, take_fd(&fd), domain, &address);
     if (net_judge(request, fd, domain, &address, &refusal) < 0)
         return refusal;
     if (domain == AF_UNIX)
@@ -211,6 +213,8 @@ struct pk_answer net_do_bind(struct pk_request *request)
 
     if (domain < 0)
         return pk_error(domain);
+    if (net_loops(request, fd, domain, &address))
+        return pk_value(net_loop_bind(request, fd, domain, &address));
     if (net_judge(request, fd, domain, &address, &refusal) < 0)
         return refusal;
     if (domain == AF_UNIX)

@@ -41,6 +41,9 @@ int net_protocol(int fd);
 /* True when calls on the socket wait: O_NONBLOCK is not set. */
 bool net_blocks(int fd);
 
+/* How long they wait for something to come (SO_RCVTIMEO), in milliseconds; -1: for ever. */
+int net_patience_ms(int fd);
+
 /* 0 when the guest may use a socket of this domain with this address, else the refusal. */
 int net_check_use(struct pk_request *request, int domain, const struct net_address *address,
                   struct pk_answer *ret_refusal);
@@ -76,9 +79,18 @@ struct pk_answer net_refuse_protocol(struct pk_request *request, int protocol);
 struct pk_answer net_stand_in(struct pk_request *request);
 /* The family that a socket stands in for; 0: it is none of these. */
 int net_stands_in_for(int fd);
-/* What getsockname() says of a stand-in. */
-void net_stand_in_name(int domain, struct net_address *ret_address);
+/* The name of AF_UNIX by which the stand-in with this inode number is known. */
+void net_stand_in_mark(struct pk_request *request, int domain, uint64_t inode,
+                       struct net_address *ret_mark);
+/* The inode number in such a name; 0: it is none. */
+uint64_t net_stand_in_inode(const struct net_address *mark);
+/* An option that a stand-in does not have as its host's socket has it; SOL_SOCKET or a protocol's.
+ */
+bool net_has_stand_in_option(int level, int option);
+struct pk_answer net_stand_in_getsockopt(struct pk_request *request, int fd, int domain);
 struct pk_answer net_do_setsockopt(struct pk_request *request);
+/* True the first time that a run uses the network in this way: 0 connect, 1 bind, 2 send. */
+bool net_tell_once(struct pk_request *request, unsigned kind);
 
 /*
  * Tells the observer of an internet address that connect(), bind() or a message names, and the user
@@ -88,6 +100,28 @@ void net_saw(struct pk_request *request, const struct net_address *address);
 
 /* Refuses connect(), bind() or a message; the first of each kind is told to the user. */
 struct pk_answer net_refuse(struct pk_request *request, const struct net_address *address);
+
+/* ---- the loopback of a guest without a network, net-loopback.c ---- */
+
+void net_loopback_free(struct net_loopback *loopback);
+/* A new socket has this inode number: what is known of an older one is not true any more. */
+void net_loopback_forget(struct pk_request *request, uint64_t inode);
+/* True for a stream socket that stands in for one of the internet, with an address of this machine
+ * (or one that is wrong in itself). */
+bool net_loops(const struct pk_request *request, int fd, int domain,
+               const struct net_address *address);
+/* 0 or a negative errno. `fd` stays the caller's. */
+int net_loop_bind(struct pk_request *request, int fd, int domain,
+                  const struct net_address *address);
+int net_loop_listen(struct pk_request *request, int fd, int domain, int backlog);
+/* Consumes `fd`. */
+struct pk_answer net_loop_connect(struct pk_request *request, int fd, int domain,
+                                  const struct net_address *address);
+/* What getsockname() or getpeername() says of a stand-in. */
+void net_loop_name(struct pk_request *request, int fd, int domain, bool peer,
+                   struct net_address *ret_address);
+/* accept() and accept4() with an address. */
+struct pk_answer net_do_accept(struct pk_request *request);
 
 /*
  * Connects a socket (a duplicate, consumed in every case) to an address that is final: tries at

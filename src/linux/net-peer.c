@@ -211,10 +211,14 @@ struct pk_answer net_do_getsockopt(struct pk_request *request)
     struct ucred credentials;
     socklen_t length = sizeof(credentials);
     pid_t known = 0;
+    int internet;
     bool ours;
 
     if (fd < 0)
         return pk_error(fd);
+    internet = net_stands_in_for(fd);
+    if (net_has_stand_in_option((int)request->args[1], (int)request->args[2]))
+        return internet ? net_stand_in_getsockopt(request, fd, internet) : pk_native();
     if (net_domain(fd) != AF_UNIX)
         return pk_native();
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0)

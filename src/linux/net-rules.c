@@ -311,6 +311,8 @@ struct pk_answer net_do_listen(struct pk_request *request)
 
     if (domain < 0)
         return pk_error(domain);
+    if (net_stands_in_for(fd))
+        return pk_value(net_loop_listen(request, fd, domain, (int)request->args[1]));
     if (net_check_use(request, domain, &none, &refusal) < 0)
         return refusal;
     if (domain == AF_UNIX)

@@ -17,6 +17,8 @@
 #define TYPE_MASK    0xf /* SOCK_TYPE_MASK: the rest of a type argument are flags */
 #define SOCKET_TYPES 11  /* SOCK_MAX of <linux/net.h> */
 
+#define LONGEST_WAIT 1000000 /* seconds; what is longer is for ever */
+
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
@@ -70,6 +72,17 @@ int net_protocol(int fd)
 bool net_blocks(int fd)
 {
     return !(fcntl(fd, F_GETFL) & O_NONBLOCK);
+}
+
+int net_patience_ms(int fd)
+{
+    struct timeval timeout = {0};
+    socklen_t length = sizeof(timeout);
+
+    getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, &length);
+    if ((timeout.tv_sec == 0 && timeout.tv_usec == 0) || timeout.tv_sec > LONGEST_WAIT)
+        return -1;
+    return (int)(timeout.tv_sec * 1000 + timeout.tv_usec / 1000 + 1);
 }
 
 /* A socket that the guest did not make under these rules may have come with it or over another. */
@@ -250,7 +263,7 @@ static struct pk_answer show_name(struct pk_request *request, bool peer)
         return pk_error(-errno);
     internet = net_stands_in_for(fd);
     if (internet)
-        net_stand_in_name(internet, &address);
+        net_loop_name(request, fd, internet, peer, &address);
     else if (address.any.sa_family == AF_UNIX)
         unix_to_guest(request, fd, peer, &address);
     return pk_value(write_address(request, &address));
@@ -276,6 +289,8 @@ int linux_register_network(struct pk_kernel *kernel)
         {ABI_NR_connect, net_do_connect},
         {ABI_NR_bind, net_do_bind},
         {ABI_NR_listen, net_do_listen},
+        {ABI_NR_accept, net_do_accept},
+        {ABI_NR_accept4, net_do_accept},
         {ABI_NR_sendto, net_do_sendto},
         {ABI_NR_sendmsg, net_do_sendmsg},
         {ABI_NR_sendmmsg, net_do_sendmmsg},

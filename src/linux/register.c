@@ -107,6 +107,7 @@ void linux_unregister(struct pk_kernel *kernel)
     unix_names_free(state->names);
     unix_twins_free(state->twins);
     net_connections_free(state->connections);
+    net_loopback_free(state->loopback);
     ipc_objects_free(state->ipc);
     ipc_mqueues_free(state->mqueues);
     keys_free(state->keys);

@@ -337,23 +337,16 @@ static void release_wait(struct pk_job *job)
 static struct pk_answer wait_for_message(int fd)
 {
     struct wait_job *self = malloc(sizeof(*self));
-    struct timeval timeout = {0};
-    socklen_t length = sizeof(timeout);
 
     if (self == NULL) {
         base_close(fd);
         return pk_error(-ENOMEM);
     }
-    getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, &length);
     *self = (struct wait_job){
         .job = {.run = run_wait, .finish = finish_wait, .release = release_wait},
         .fd = fd,
-        .patience_ms = -1,
+        .patience_ms = net_patience_ms(fd),
     };
-    if (timeout.tv_sec || timeout.tv_usec)
-        self->patience_ms = timeout.tv_sec > 1000000
-                                ? -1
-                                : (int)(timeout.tv_sec * 1000 + timeout.tv_usec / 1000 + 1);
     return pk_deferred(&self->job);
 }
 

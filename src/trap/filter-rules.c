@@ -350,17 +350,51 @@ static void emit_recvfrom(const struct filter_emitter *e)
     verdict_at(e, serve, VERDICT_SERVE);
 }
 
-/* getsockopt: the process kernel connects for its guests, so the host takes it for the peer. */
-static void emit_getsockopt(const struct filter_emitter *e)
+/* accept, accept4: without a network the socket may be a stand-in, whose peer has another address
+ * than the host knows. */
+static void emit_accept(const struct filter_emitter *e)
 {
-    static const uint32_t options[] = {SO_PEERCRED, SO_PEERPIDFD};
+    bpf_label low_is_null = new_label(e);
+    bpf_label unnamed = new_label(e);
     bpf_label native = new_label(e);
     bpf_label serve = new_label(e);
 
     load(e, 1);
-    bpf_branch(e->code, BPF_JEQ, SOL_SOCKET, BPF_NEXT, native);
+    bpf_branch(e->code, BPF_JEQ, 0, low_is_null, serve);
+    bpf_bind(e->code, low_is_null);
+    load_high(e, 1);
+    bpf_branch(e->code, BPF_JEQ, 0, unnamed, serve);
+    bpf_bind(e->code, unnamed);
+    filter_branch_on_window(e, 0, serve, native);
+    verdict_at(e, native, VERDICT_NATIVE);
+    verdict_at(e, serve, VERDICT_SERVE);
+}
+
+/* What protocols a stand-in does not have. */
+static const uint32_t protocol_levels[] = {IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_IPV6};
+
+/*
+ * getsockopt: the process kernel connects for its guests, so the host takes it for the peer; and
+ * what a stand-in is, the host does not know.
+ */
+static void emit_getsockopt(const struct filter_emitter *e)
+{
+    static const uint32_t options[] = {SO_PEERCRED, SO_PEERPIDFD, SO_DOMAIN, SO_TYPE, SO_PROTOCOL};
+    bool stand_ins = e->config->net == PK_NET_NONE;
+    bpf_label of_socket = new_label(e);
+    bpf_label other = new_label(e);
+    bpf_label native = new_label(e);
+    bpf_label serve = new_label(e);
+
+    load(e, 1);
+    bpf_branch(e->code, BPF_JEQ, SOL_SOCKET, of_socket, stand_ins ? other : native);
+    if (stand_ins) {
+        bpf_bind(e->code, other);
+        branch_on_values(e, protocol_levels, array_length(protocol_levels), serve, native);
+    }
+    bpf_bind(e->code, of_socket);
     load(e, 2);
-    branch_on_values(e, options, array_length(options), serve, native);
+    branch_on_values(e, options, stand_ins ? array_length(options) : 2, serve, native);
     verdict_at(e, native, VERDICT_NATIVE);
     verdict_at(e, serve, VERDICT_SERVE);
 }
@@ -397,12 +431,11 @@ static void emit_route_options(const struct filter_emitter *e)
  */
 static void emit_stand_in_options(const struct filter_emitter *e)
 {
-    static const uint32_t levels[] = {IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_IPV6};
     bpf_label native = new_label(e);
     bpf_label serve = new_label(e);
 
     load(e, 1);
-    branch_on_values(e, levels, array_length(levels), serve, native);
+    branch_on_values(e, protocol_levels, array_length(protocol_levels), serve, native);
     verdict_at(e, native, VERDICT_NATIVE);
     verdict_at(e, serve, VERDICT_SERVE);
 }
@@ -515,7 +548,10 @@ struct filter_action filter_simplify(const struct filter_config *config, enum ab
     case ABI_RULE_SETSOCKOPT:
         return config->net == PK_NET_NONE || config->net_rules ? as_it_is : native;
     case ABI_RULE_LISTEN:
-        return config->net_rules ? serve : native;
+        return config->net == PK_NET_NONE || config->net_rules ? serve : native;
+    case ABI_RULE_ACCEPT:
+        return config->net == PK_NET_NONE ? as_it_is
+                                          : (struct filter_action){.rule = ABI_RULE_WINDOW};
     case ABI_RULE_PID_SELF:
         return nr == ABI_NR_ioprio_set ? of_this_call : as_it_is;
     default:
@@ -558,7 +594,7 @@ static const emit_function emit_functions[ABI_RULE_COUNT] = {
     [ABI_RULE_WINDOW] = emit_window_0,       [ABI_RULE_WINDOW2] = emit_window_0_1,
     [ABI_RULE_RECVFROM] = emit_recvfrom,     [ABI_RULE_GETSOCKOPT] = emit_getsockopt,
     [ABI_RULE_SETSOCKOPT] = emit_setsockopt, [ABI_RULE_WINDOW02] = emit_window_0_2,
-    [ABI_RULE_SOCKETPAIR] = emit_socketpair,
+    [ABI_RULE_SOCKETPAIR] = emit_socketpair, [ABI_RULE_ACCEPT] = emit_accept,
 };
 
 void filter_emit(struct bpf_code *code, const struct filter_config *config,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import http.server
 import os
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness import base_environment, run, tool
+from harness import base_environment, run, run_argv, tool
 
 HOST = ["--net", "host"]
 
@@ -116,20 +117,160 @@ print("talked to itself")
     assert "talked to itself" in got.out or got.denials(), str(got)
 
 
-def test_listening_for_the_host(server: int) -> None:
-    script = """
+@pytest.mark.parametrize("options", [HOST, ()], ids=["of the host", "of its own"])
+@pytest.mark.parametrize("family, host", [("AF_INET", "127.0.0.1"), ("AF_INET6", "::1")])
+def test_listening(options: tuple[str, ...], family: str, host: str) -> None:
+    script = f"""
 import socket
-s = socket.socket()
+s = socket.socket(socket.{family})
 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-s.bind(("127.0.0.1", 0))
+s.bind(("{host}", 0))
 s.listen(5)
-c = socket.create_connection(s.getsockname(), 5)
+c = socket.create_connection(s.getsockname()[:2], 5)
 a, peer = s.accept()
 a.sendall(b"hello")
 assert peer == c.getsockname()
 print(c.recv(10).decode(), s.getsockname()[0], a.getpeername() == c.getsockname())
 """
-    assert python(script, *HOST).ok().out == "hello 127.0.0.1 True\n"
+    got = python(script, *options).ok()
+    assert (got.out, got.err) == (f"hello {host} True\n", "")
+
+
+def test_web_server_of_its_own() -> None:
+    """A server in the guest, many clients at once, with what libraries do to their sockets."""
+    got = python("""
+import http.server, threading, urllib.request, socket
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"{self.client_address[0]} {self.path}".encode() * 1000)
+    def log_message(self, *_): pass
+server = http.server.ThreadingHTTPServer(("", 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+results = []
+def fetch(n):
+    url = f"http://localhost:{server.server_port}/{n}"
+    results.append(urllib.request.urlopen(url, timeout=20).read() == f"127.0.0.1 /{n}".encode() * 1000)
+threads = [threading.Thread(target=fetch, args=(n,)) for n in range(40)]
+for t in threads: t.start()
+for t in threads: t.join()
+print(len(results), all(results))
+server.shutdown()
+""").ok()
+    assert (got.out, got.err) == ("40 True\n", "")
+
+
+def test_processes_that_wait_for_the_same_connection() -> None:
+    """Those who come too late wait on, with the address of the next one."""
+    got = python("""
+import os, socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+s.listen(20)
+children = []
+for _ in range(4):
+    child = os.fork()
+    if child == 0:
+        for _ in range(10):
+            a, peer = s.accept()
+            a.sendall(repr(peer).encode())
+            a.close()
+        os._exit(0)
+    children.append(child)
+right = 0
+for _ in range(40):
+    c = socket.create_connection(s.getsockname(), 10)
+    right += c.recv(100).decode() == repr(c.getsockname())
+    c.close()
+print(right, [os.waitpid(child, 0)[1] for child in children])
+""").ok()
+    assert got.out == "40 [0, 0, 0, 0]\n"
+
+
+def test_errors_of_the_own_loopback() -> None:
+    got = python("""
+import errno, os, signal, socket, struct
+def error(call, *arguments):
+    try:
+        call(*arguments)
+        return "worked"
+    except OSError as e:
+        return errno.errorcode[e.errno]
+def bound(host="127.0.0.1", port=0):
+    s = socket.socket()
+    s.bind((host, port))
+    return s
+a = bound()
+port = a.getsockname()[1]
+print("taken", error(bound, "127.0.0.1", port), error(bound, "", port), error(bound, "127.0.0.2", port))
+print("twice", error(a.bind, ("127.0.0.1", 0)))
+print("not listening", error(socket.create_connection, ("127.0.0.1", port)))
+a.listen()
+c = socket.create_connection(("127.0.0.1", port))
+print("again", error(c.connect, ("127.0.0.1", port)), error(a.connect, ("127.0.0.1", port)))
+print("kinds", [c.getsockopt(socket.SOL_SOCKET, o) for o in
+                (socket.SO_DOMAIN, socket.SO_TYPE, socket.SO_PROTOCOL, socket.SO_ERROR)],
+      c.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+x = a.accept()[0]
+a.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 20000))
+print("patience", error(a.accept))
+a.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 0))
+def stop(*_): raise OSError(errno.EINTR, "")
+signal.signal(signal.SIGALRM, stop)
+signal.setitimer(signal.ITIMER_REAL, 0.05)
+print("signal", error(a.accept))
+a.setblocking(False)
+print("now", error(a.accept))
+a.close(); x.close(); c.close()
+print("free", error(bound, "", port))
+print("low port", error(bound, "127.0.0.1", 80) if os.getuid() else "EACCES")
+print("elsewhere", error(socket.socket().bind, ("192.0.2.1", 0)))
+""").ok()
+    assert got.out.splitlines() == [
+        "taken EADDRINUSE EADDRINUSE worked", "twice EINVAL", "not listening ECONNREFUSED",
+        "again EISCONN EISCONN", "kinds [2, 1, 6, 0] 0", "patience EAGAIN", "signal EINTR", "now EAGAIN",
+        "free worked", "low port EACCES", "elsewhere EAFNOSUPPORT"]
+
+
+def test_the_own_loopback_is_nobody_elses(server: int) -> None:
+    """Neither the host's servers nor another run's are reached, and neither reaches ours."""
+    serve = """
+import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+s.listen()
+print(s.getsockname()[1], flush=True)
+s.settimeout(%s)
+try:
+    s.accept()
+    print("reached")
+except OSError:
+    print("alone")
+"""
+    argv = run_argv(["/usr/bin/python3", "-c", serve % 2])
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, env=base_environment()) as other:
+        port = int(other.stdout.readline())
+        with pytest.raises(OSError):
+            socket.create_connection(("127.0.0.1", port), 1)
+        got = python(f"""
+import socket
+for port in {port}, {server}:
+    try:
+        socket.create_connection(("127.0.0.1", port))
+        print("reached")
+    except OSError as error:
+        print(error.strerror)
+""").ok()
+        assert got.out == "Connection refused\n" * 2
+        assert other.stdout.readline().strip() == b"alone"
+
+
+def test_a_server_that_nobody_can_reach_is_told() -> None:
+    got = python("import socket; socket.socket().bind(('', 8123))").ok()
+    assert got.denials() == [
+        "cerebro: denied: listen at 0.0.0.0:8123 for others than the program (network is off "
+        "(--net none is the default)); to allow: run with --net host"]
 
 
 def test_datagrams_and_refusals() -> None:

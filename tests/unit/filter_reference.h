@@ -137,12 +137,18 @@ static uint32_t reference_setsockopt(reference_config config, reference_data dat
     return level == 0 || level == 6 || level == 17 || level == 41 ? SERVE : NATIVE;
 }
 
-static uint32_t reference_getsockopt(reference_data data)
+static uint32_t reference_getsockopt(reference_config config, reference_data data)
 {
+    int level = (int)data->args[1];
     int option = (int)data->args[2];
 
-    return (int)data->args[1] == SOL_SOCKET && (option == SO_PEERCRED || option == 77) ? SERVE
-                                                                                       : NATIVE;
+    if (level == SOL_SOCKET && (option == SO_PEERCRED || option == 77))
+        return SERVE;
+    if (config->net != PK_NET_NONE)
+        return NATIVE;
+    if (level == SOL_SOCKET)
+        return option == SO_DOMAIN || option == SO_TYPE || option == SO_PROTOCOL ? SERVE : NATIVE;
+    return level == 0 || level == 6 || level == 17 || level == 41 ? SERVE : NATIVE;
 }
 
 static uint32_t reference_limit(uint64_t resource)
@@ -373,13 +379,17 @@ static uint32_t reference_rule(reference_config config, enum abi_rule rule, refe
     case ABI_RULE_SENDMSG:
         return reference_sendmsg(config, data);
     case ABI_RULE_LISTEN:
-        return config->net_rules ? SERVE : NATIVE;
+        return config->net == PK_NET_NONE || config->net_rules ? SERVE : NATIVE;
+    case ABI_RULE_ACCEPT:
+        return config->net == PK_NET_NONE && data->args[1] != 0
+                   ? SERVE
+                   : reference_window(config, data->args[0]);
     case ABI_RULE_RECVFROM:
         return reference_recvfrom(config, data);
     case ABI_RULE_SETSOCKOPT:
         return reference_setsockopt(config, data);
     case ABI_RULE_GETSOCKOPT:
-        return reference_getsockopt(data);
+        return reference_getsockopt(config, data);
     case ABI_RULE_IOCTL:
         return reference_ioctl(config, data);
     case ABI_RULE_FCNTL:

@@ -625,10 +625,11 @@ static void test_processes(void **state)
 
 /* ---- sockets ---- */
 
-/* Without a network: there is a socket, it reaches nobody, and the user is told of its use once. */
+/* Without a network: there is a socket, it reaches nobody else, and the user is told of its use. */
 static void check_stand_in(struct fixture *f, int domain, int type)
 {
-    struct sockaddr_storage name = {.ss_family = (sa_family_t)domain};
+    struct sockaddr_in6 far = {.sin6_family = (sa_family_t)domain, .sin6_flowinfo = 0x0302010a};
+    struct sockaddr_storage name = {0};
     struct pk_answer answer = CALL(f, ABI_NR_socket, domain, type | SOCK_CLOEXEC, 0);
     int room = sizeof(name);
     unsigned told = f->denials;
@@ -639,9 +640,11 @@ static void check_stand_in(struct fixture *f, int domain, int type)
     assert_int_equal(VALUE(f, ABI_NR_getsockname, answer.fd, ARG(&name), ARG(&room)), 0);
     assert_int_equal(name.ss_family, domain);
     assert_int_equal(f->denials, told);
-    assert_int_equal(VALUE(f, ABI_NR_connect, answer.fd, ARG(&name), room), -ENETUNREACH);
-    assert_int_equal(VALUE(f, ABI_NR_bind, answer.fd, ARG(&name), room), -EAFNOSUPPORT);
-    assert_int_equal(VALUE(f, ABI_NR_sendto, answer.fd, ARG("x"), 1, 0, ARG(&name), room),
+    far.sin6_addr.s6_addr[0] = 0xfd;
+    room = sizeof(far);
+    assert_int_equal(VALUE(f, ABI_NR_connect, answer.fd, ARG(&far), room), -ENETUNREACH);
+    assert_int_equal(VALUE(f, ABI_NR_bind, answer.fd, ARG(&far), room), -EAFNOSUPPORT);
+    assert_int_equal(VALUE(f, ABI_NR_sendto, answer.fd, ARG("x"), 1, 0, ARG(&far), room),
                      -ENETUNREACH);
     close(answer.fd);
 }
