@@ -6,13 +6,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/in6.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 
 #include "base/cleanup.h"
 #include "trap/filter-internal.h"
@@ -29,56 +26,14 @@
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | \
      CLONE_NEWNET)
 
-/* The bits of a socket's type that are not flags (SOCK_TYPE_MASK in include/linux/net.h). */
-#define SOCKET_TYPE_BITS 0xfu
-
 #define IOPRIO_WHO_PROCESS 1
-
-#ifndef SO_PEERPIDFD
-#define SO_PEERPIDFD 77 /* Linux 6.5 */
-#endif
-
-static uint32_t low_word(unsigned argument)
-{
-    return (uint32_t)(offsetof(struct seccomp_data, args) + argument * sizeof(uint64_t));
-}
-
-static void load(const struct filter_emitter *e, unsigned argument)
-{
-    bpf_load(e->code, low_word(argument));
-}
-
-static void load_high(const struct filter_emitter *e, unsigned argument)
-{
-    bpf_load(e->code, low_word(argument) + (uint32_t)sizeof(uint32_t));
-}
-
-static bpf_label new_label(const struct filter_emitter *e)
-{
-    return bpf_new_label(e->code);
-}
-
-/* What is sent to `label` ends with this verdict. */
-static void verdict_at(const struct filter_emitter *e, bpf_label label, uint32_t verdict)
-{
-    bpf_bind(e->code, label);
-    bpf_return(e->code, verdict);
-}
-
-/* Is the accumulator one of these values? */
-static void branch_on_values(const struct filter_emitter *e, const uint32_t *values, size_t count,
-                             bpf_label yes, bpf_label no)
-{
-    for (size_t i = 0; i < count; i++)
-        bpf_branch(e->code, BPF_JEQ, values[i], yes, i + 1 < count ? BPF_NEXT : no);
-}
 
 void filter_branch_on_window(const struct filter_emitter *e, unsigned argument, bpf_label inside,
                              bpf_label outside)
 {
     uint32_t base = (uint32_t)e->config->window_base;
 
-    load(e, argument);
+    filter_load(e, argument);
     bpf_branch(e->code, BPF_JGE, base, BPF_NEXT, outside);
     bpf_branch(e->code, BPF_JGE, base + e->config->window_size, outside, inside);
 }
@@ -87,10 +42,10 @@ void filter_branch_on_window(const struct filter_emitter *e, unsigned argument, 
 static void branch_on_low_address(const struct filter_emitter *e, unsigned argument,
                                   bpf_label below, bpf_label above)
 {
-    load_high(e, argument);
+    filter_load_high(e, argument);
     bpf_and(e->code, ADDRESS_BITS_HIGH);
     bpf_branch(e->code, BPF_JEQ, 0, BPF_NEXT, above);
-    load(e, argument);
+    filter_load(e, argument);
     bpf_branch(e->code, BPF_JGE, (uint32_t)e->config->loader_limit, above, below);
 }
 
@@ -101,17 +56,17 @@ static void branch_on_low_address(const struct filter_emitter *e, unsigned argum
  */
 static void emit_window(const struct filter_emitter *e, unsigned first, unsigned second)
 {
-    bpf_label serve = new_label(e);
-    bpf_label outside = new_label(e);
-    bpf_label next = first == second ? outside : new_label(e);
+    bpf_label serve = filter_new_label(e);
+    bpf_label outside = filter_new_label(e);
+    bpf_label next = first == second ? outside : filter_new_label(e);
 
     filter_branch_on_window(e, first, serve, next);
     if (first != second) {
         bpf_bind(e->code, next);
         filter_branch_on_window(e, second, serve, outside);
     }
-    verdict_at(e, outside, VERDICT_NATIVE);
-    verdict_at(e, serve, VERDICT_SERVE);
+    filter_verdict_at(e, outside, VERDICT_NATIVE);
+    filter_verdict_at(e, serve, VERDICT_SERVE);
 }
 
 /*
@@ -138,12 +93,12 @@ static uint32_t nothing_there(int nr)
 
 static void emit_rpage(const struct filter_emitter *e)
 {
-    bpf_label below = new_label(e);
-    bpf_label above = new_label(e);
+    bpf_label below = filter_new_label(e);
+    bpf_label above = filter_new_label(e);
 
     branch_on_low_address(e, 0, below, above);
-    verdict_at(e, above, VERDICT_NATIVE);
-    verdict_at(e, below, nothing_there(e->nr));
+    filter_verdict_at(e, above, VERDICT_NATIVE);
+    filter_verdict_at(e, below, nothing_there(e->nr));
 }
 
 /*
@@ -153,25 +108,25 @@ static void emit_rpage(const struct filter_emitter *e)
  */
 static void emit_mmap(const struct filter_emitter *e)
 {
-    bpf_label flags_again = new_label(e);
-    bpf_label source = new_label(e);
-    bpf_label file = new_label(e);
-    bpf_label refuse = new_label(e);
-    bpf_label native = new_label(e);
-    bpf_label serve = new_label(e);
+    bpf_label flags_again = filter_new_label(e);
+    bpf_label source = filter_new_label(e);
+    bpf_label file = filter_new_label(e);
+    bpf_label refuse = filter_new_label(e);
+    bpf_label native = filter_new_label(e);
+    bpf_label serve = filter_new_label(e);
 
-    load(e, 3);
+    filter_load(e, 3);
     bpf_branch(e->code, BPF_JSET, MAP_FIXED | MAP_FIXED_NOREPLACE, BPF_NEXT, source);
     branch_on_low_address(e, 0, refuse, flags_again);
     bpf_bind(e->code, flags_again);
-    load(e, 3);
+    filter_load(e, 3);
     bpf_bind(e->code, source);
     bpf_branch(e->code, BPF_JSET, MAP_ANONYMOUS, native, file);
     bpf_bind(e->code, file);
     filter_branch_on_window(e, 4, serve, native);
-    verdict_at(e, native, VERDICT_NATIVE);
-    verdict_at(e, serve, VERDICT_SERVE);
-    verdict_at(e, refuse, VERDICT_ERRNO(EPERM));
+    filter_verdict_at(e, native, VERDICT_NATIVE);
+    filter_verdict_at(e, serve, VERDICT_SERVE);
+    filter_verdict_at(e, refuse, VERDICT_ERRNO(EPERM));
 }
 
 /*
@@ -180,25 +135,25 @@ static void emit_mmap(const struct filter_emitter *e)
  */
 static void emit_mremap(const struct filter_emitter *e)
 {
-    bpf_label old_is_low = new_label(e);
-    bpf_label old_is_fine = new_label(e);
-    bpf_label nothing = new_label(e);
-    bpf_label unaligned = new_label(e);
-    bpf_label refuse = new_label(e);
-    bpf_label native = new_label(e);
+    bpf_label old_is_low = filter_new_label(e);
+    bpf_label old_is_fine = filter_new_label(e);
+    bpf_label nothing = filter_new_label(e);
+    bpf_label unaligned = filter_new_label(e);
+    bpf_label refuse = filter_new_label(e);
+    bpf_label native = filter_new_label(e);
 
     branch_on_low_address(e, 0, old_is_low, old_is_fine);
     bpf_bind(e->code, old_is_fine);
-    load(e, 3);
+    filter_load(e, 3);
     bpf_branch(e->code, BPF_JSET, MREMAP_FIXED, BPF_NEXT, native);
     branch_on_low_address(e, 4, refuse, native);
     bpf_bind(e->code, old_is_low);
-    load(e, 0);
+    filter_load(e, 0);
     bpf_branch(e->code, BPF_JSET, PAGE_MASK_BITS, unaligned, nothing);
-    verdict_at(e, native, VERDICT_NATIVE);
-    verdict_at(e, unaligned, VERDICT_ERRNO(EINVAL));
-    verdict_at(e, nothing, VERDICT_ERRNO(EFAULT));
-    verdict_at(e, refuse, VERDICT_ERRNO(EPERM));
+    filter_verdict_at(e, native, VERDICT_NATIVE);
+    filter_verdict_at(e, unaligned, VERDICT_ERRNO(EINVAL));
+    filter_verdict_at(e, nothing, VERDICT_ERRNO(EFAULT));
+    filter_verdict_at(e, refuse, VERDICT_ERRNO(EPERM));
 }
 
 /*
@@ -208,16 +163,16 @@ static void emit_mremap(const struct filter_emitter *e)
 static void emit_execve(const struct filter_emitter *e)
 {
     uint32_t string = (uint32_t)e->config->loader_string;
-    bpf_label native = new_label(e);
-    bpf_label serve = new_label(e);
+    bpf_label native = filter_new_label(e);
+    bpf_label serve = filter_new_label(e);
 
-    load_high(e, 0);
+    filter_load_high(e, 0);
     bpf_branch(e->code, BPF_JEQ, 0, BPF_NEXT, serve);
-    load(e, 0);
+    filter_load(e, 0);
     bpf_branch(e->code, BPF_JGE, string, BPF_NEXT, serve);
     bpf_branch(e->code, BPF_JGE, string + FILTER_LOADER_TOKENS, serve, native);
-    verdict_at(e, native, VERDICT_NATIVE);
-    verdict_at(e, serve, VERDICT_SERVE);
+    filter_verdict_at(e, native, VERDICT_NATIVE);
+    filter_verdict_at(e, serve, VERDICT_SERVE);
 }
 
 /*
@@ -235,243 +190,43 @@ static void emit_execve(const struct filter_emitter *e)
  */
 static void emit_clone(const struct filter_emitter *e)
 {
-    bpf_label refuse = new_label(e);
-    bpf_label serve = new_label(e);
-    bpf_label native = new_label(e);
+    bpf_label refuse = filter_new_label(e);
+    bpf_label serve = filter_new_label(e);
+    bpf_label native = filter_new_label(e);
 
-    load(e, 0);
+    filter_load(e, 0);
     bpf_branch(e->code, BPF_JSET, CLONE_NEW_ANY | CLONE_PTRACE, refuse, BPF_NEXT);
     bpf_branch(e->code, BPF_JSET, CLONE_FS, BPF_NEXT, native);
     bpf_branch(e->code, BPF_JSET, CLONE_THREAD, native, serve);
-    verdict_at(e, native, VERDICT_NATIVE);
-    verdict_at(e, serve, VERDICT_SERVE);
-    verdict_at(e, refuse, VERDICT_ERRNO(EPERM));
-}
-
-/*
- * socket, socketpair: AF_UNIX stream and seqpacket sockets reach nobody before connect() or bind(),
- * which are served. A datagram socket (SOCK_RAW is another word for it) can name its peer in each
- * message, in memory that the filter does not see: the process kernel makes one that cannot, and
- * puts it into the window. Pairs are native where no host name is in reach.
- */
-static void emit_local_types(const struct filter_emitter *e, size_t count)
-{
-    static const uint32_t types[] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM, SOCK_RAW};
-    bpf_label native = new_label(e);
-    bpf_label serve = new_label(e);
-
-    load(e, 0);
-    bpf_branch(e->code, BPF_JEQ, AF_UNIX, BPF_NEXT, serve);
-    load(e, 1);
-    bpf_and(e->code, SOCKET_TYPE_BITS);
-    branch_on_values(e, types, count, native, serve);
-    verdict_at(e, native, VERDICT_NATIVE);
-    verdict_at(e, serve, VERDICT_SERVE);
-}
-
-static void emit_socket(const struct filter_emitter *e)
-{
-    emit_local_types(e, 2);
-}
-
-static void emit_socketpair(const struct filter_emitter *e)
-{
-    emit_local_types(e, e->config->unix_isolated ? 4 : 2);
-}
-
-/*
- * sendto: without an address it is a send() on a connected socket, served for the datagram sockets
- * of the window. MSG_FASTOPEN would connect and send in one go, past the rules for connect();
- * programs fall back to connect().
- */
-static void emit_sendto(const struct filter_emitter *e)
-{
-    bpf_label low_is_null = new_label(e);
-    bpf_label connected = new_label(e);
-    bpf_label native = new_label(e);
-    bpf_label refuse = new_label(e);
-    bpf_label serve = new_label(e);
-
-    load(e, 3);
-    bpf_branch(e->code, BPF_JSET, MSG_FASTOPEN, refuse, BPF_NEXT);
-    load(e, 4);
-    bpf_branch(e->code, BPF_JEQ, 0, low_is_null, serve);
-    bpf_bind(e->code, low_is_null);
-    load_high(e, 4);
-    bpf_branch(e->code, BPF_JEQ, 0, connected, serve);
-    bpf_bind(e->code, connected);
-    filter_branch_on_window(e, 0, serve, native);
-    verdict_at(e, native, VERDICT_NATIVE);
-    verdict_at(e, serve, VERDICT_SERVE);
-    verdict_at(e, refuse, VERDICT_ERRNO(EOPNOTSUPP));
-}
-
-/*
- * sendmsg, sendmmsg: the address, if any, is in memory. Native on sockets for which it decides
- * nothing: without a network the guest has no others outside of the window, where its datagram
- * sockets are (one that got out cannot send); with the host's network every address is allowed, and
- * with rules for it nothing is native: a number says nothing about the socket that another thread
- * may put there. MSG_FASTOPEN as for sendto.
- */
-static void emit_sendmsg(const struct filter_emitter *e)
-{
-    bpf_label look = new_label(e);
-    bpf_label refuse = new_label(e);
-    bpf_label native = new_label(e);
-    bpf_label serve = new_label(e);
-
-    load(e, e->nr == ABI_NR_sendmmsg ? 3 : 2);
-    bpf_branch(e->code, BPF_JSET, MSG_FASTOPEN, refuse, e->config->net_rules ? serve : look);
-    if (!e->config->net_rules) {
-        bpf_bind(e->code, look);
-        filter_branch_on_window(e, 0, serve, native);
-        verdict_at(e, native, VERDICT_NATIVE);
-    }
-    verdict_at(e, serve, VERDICT_SERVE);
-    verdict_at(e, refuse, VERDICT_ERRNO(EOPNOTSUPP));
-}
-
-/* recvfrom: the host's names of the senders of datagrams are not the guest's. */
-static void emit_recvfrom(const struct filter_emitter *e)
-{
-    bpf_label low_is_null = new_label(e);
-    bpf_label named = new_label(e);
-    bpf_label native = new_label(e);
-    bpf_label serve = new_label(e);
-
-    load(e, 4);
-    bpf_branch(e->code, BPF_JEQ, 0, low_is_null, named);
-    bpf_bind(e->code, low_is_null);
-    load_high(e, 4);
-    bpf_branch(e->code, BPF_JEQ, 0, native, named);
-    bpf_bind(e->code, named);
-    filter_branch_on_window(e, 0, serve, native);
-    verdict_at(e, native, VERDICT_NATIVE);
-    verdict_at(e, serve, VERDICT_SERVE);
-}
-
-/* accept, accept4: without a network the socket may be a stand-in, whose peer has another address
- * than the host knows. */
-static void emit_accept(const struct filter_emitter *e)
-{
-    bpf_label low_is_null = new_label(e);
-    bpf_label unnamed = new_label(e);
-    bpf_label native = new_label(e);
-    bpf_label serve = new_label(e);
-
-    load(e, 1);
-    bpf_branch(e->code, BPF_JEQ, 0, low_is_null, serve);
-    bpf_bind(e->code, low_is_null);
-    load_high(e, 1);
-    bpf_branch(e->code, BPF_JEQ, 0, unnamed, serve);
-    bpf_bind(e->code, unnamed);
-    filter_branch_on_window(e, 0, serve, native);
-    verdict_at(e, native, VERDICT_NATIVE);
-    verdict_at(e, serve, VERDICT_SERVE);
-}
-
-/* What protocols a stand-in does not have. */
-static const uint32_t protocol_levels[] = {IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_IPV6};
-
-/*
- * getsockopt: the process kernel connects for its guests, so the host takes it for the peer; and
- * what a stand-in is, the host does not know.
- */
-static void emit_getsockopt(const struct filter_emitter *e)
-{
-    static const uint32_t options[] = {SO_PEERCRED, SO_PEERPIDFD, SO_DOMAIN, SO_TYPE, SO_PROTOCOL};
-    bool stand_ins = e->config->net == PK_NET_NONE;
-    bpf_label of_socket = new_label(e);
-    bpf_label other = new_label(e);
-    bpf_label native = new_label(e);
-    bpf_label serve = new_label(e);
-
-    load(e, 1);
-    bpf_branch(e->code, BPF_JEQ, SOL_SOCKET, of_socket, stand_ins ? other : native);
-    if (stand_ins) {
-        bpf_bind(e->code, other);
-        branch_on_values(e, protocol_levels, array_length(protocol_levels), serve, native);
-    }
-    bpf_bind(e->code, of_socket);
-    load(e, 2);
-    branch_on_values(e, options, stand_ins ? array_length(options) : 2, serve, native);
-    verdict_at(e, native, VERDICT_NATIVE);
-    verdict_at(e, serve, VERDICT_SERVE);
-}
-
-/*
- * With network rules: options that send packets by another way than straight to their address, that
- * is first to somebody whom no rule was asked about. IP_OPTIONS has source routes, the others have
- * (among more) routing headers.
- */
-static void emit_route_options(const struct filter_emitter *e)
-{
-    static const uint32_t options[] = {IPV6_RTHDR, IPV6_2292PKTOPTIONS, IPV6_FLOWLABEL_MGR};
-    bpf_label four = new_label(e);
-    bpf_label six = new_label(e);
-    bpf_label native = new_label(e);
-    bpf_label serve = new_label(e);
-
-    load(e, 1);
-    bpf_branch(e->code, BPF_JEQ, IPPROTO_IP, four, BPF_NEXT);
-    bpf_branch(e->code, BPF_JEQ, IPPROTO_IPV6, six, native);
-    bpf_bind(e->code, four);
-    load(e, 2);
-    bpf_branch(e->code, BPF_JEQ, IP_OPTIONS, serve, native);
-    bpf_bind(e->code, six);
-    load(e, 2);
-    branch_on_values(e, options, array_length(options), serve, native);
-    verdict_at(e, native, VERDICT_NATIVE);
-    verdict_at(e, serve, VERDICT_SERVE);
-}
-
-/*
- * setsockopt: without a network an internet socket is a stand-in (linux/net-none.c) that does not
- * have the options of its protocols.
- */
-static void emit_stand_in_options(const struct filter_emitter *e)
-{
-    bpf_label native = new_label(e);
-    bpf_label serve = new_label(e);
-
-    load(e, 1);
-    branch_on_values(e, protocol_levels, array_length(protocol_levels), serve, native);
-    verdict_at(e, native, VERDICT_NATIVE);
-    verdict_at(e, serve, VERDICT_SERVE);
-}
-
-static void emit_setsockopt(const struct filter_emitter *e)
-{
-    if (e->config->net == PK_NET_HOST)
-        emit_route_options(e);
-    else
-        emit_stand_in_options(e);
+    filter_verdict_at(e, native, VERDICT_NATIVE);
+    filter_verdict_at(e, serve, VERDICT_SERVE);
+    filter_verdict_at(e, refuse, VERDICT_ERRNO(EPERM));
 }
 
 /* Argument `resource` names one of the two limits that the process kernel uses itself. */
 static void emit_resource_check(const struct filter_emitter *e, unsigned resource, bpf_label serve)
 {
     static const uint32_t ours[] = {RLIMIT_LOCKS, RLIMIT_NOFILE};
-    bpf_label native = new_label(e);
+    bpf_label native = filter_new_label(e);
 
-    load(e, resource);
-    branch_on_values(e, ours, array_length(ours), serve, native);
-    verdict_at(e, native, VERDICT_NATIVE);
-    verdict_at(e, serve, VERDICT_SERVE);
+    filter_load(e, resource);
+    filter_branch_on_values(e, ours, array_length(ours), serve, native);
+    filter_verdict_at(e, native, VERDICT_NATIVE);
+    filter_verdict_at(e, serve, VERDICT_SERVE);
 }
 
 /* rlimit: RLIMIT_LOCKS carries the context id, RLIMIT_NOFILE holds the window. */
 static void emit_rlimit(const struct filter_emitter *e)
 {
-    emit_resource_check(e, 0, new_label(e));
+    emit_resource_check(e, 0, filter_new_label(e));
 }
 
 /* prlimit: as rlimit, for the caller itself; another process may be outside the tree. */
 static void emit_prlimit(const struct filter_emitter *e)
 {
-    bpf_label serve = new_label(e);
+    bpf_label serve = filter_new_label(e);
 
-    load(e, 0);
+    filter_load(e, 0);
     bpf_branch(e->code, BPF_JEQ, 0, BPF_NEXT, serve);
     emit_resource_check(e, 1, serve);
 }
@@ -479,31 +234,31 @@ static void emit_prlimit(const struct filter_emitter *e)
 /* Two int arguments must have these values for the call to be about the caller only. */
 static void emit_caller_only(const struct filter_emitter *e, uint32_t which, uint32_t who)
 {
-    bpf_label serve = new_label(e);
-    bpf_label native = new_label(e);
+    bpf_label serve = filter_new_label(e);
+    bpf_label native = filter_new_label(e);
 
-    load(e, 0);
+    filter_load(e, 0);
     bpf_branch(e->code, BPF_JEQ, which, BPF_NEXT, serve);
-    load(e, 1);
+    filter_load(e, 1);
     bpf_branch(e->code, BPF_JEQ, who, native, serve);
-    verdict_at(e, native, VERDICT_NATIVE);
-    verdict_at(e, serve, VERDICT_SERVE);
+    filter_verdict_at(e, native, VERDICT_NATIVE);
+    filter_verdict_at(e, serve, VERDICT_SERVE);
 }
 
 /* pid_self: a pid argument of 0 is the caller. ioprio_set has "which" before it. */
 static void emit_pid_self(const struct filter_emitter *e)
 {
-    bpf_label serve = new_label(e);
-    bpf_label native = new_label(e);
+    bpf_label serve = filter_new_label(e);
+    bpf_label native = filter_new_label(e);
 
     if (e->nr == ABI_NR_ioprio_set) {
         emit_caller_only(e, IOPRIO_WHO_PROCESS, 0);
         return;
     }
-    load(e, 0);
+    filter_load(e, 0);
     bpf_branch(e->code, BPF_JEQ, 0, native, serve);
-    verdict_at(e, native, VERDICT_NATIVE);
-    verdict_at(e, serve, VERDICT_SERVE);
+    filter_verdict_at(e, native, VERDICT_NATIVE);
+    filter_verdict_at(e, serve, VERDICT_SERVE);
 }
 
 /*
@@ -513,15 +268,15 @@ static void emit_pid_self(const struct filter_emitter *e)
  */
 static void emit_shmat(const struct filter_emitter *e)
 {
-    bpf_label low = new_label(e);
-    bpf_label native = new_label(e);
-    bpf_label refuse = new_label(e);
+    bpf_label low = filter_new_label(e);
+    bpf_label native = filter_new_label(e);
+    bpf_label refuse = filter_new_label(e);
 
     branch_on_low_address(e, 1, low, native);
     bpf_bind(e->code, low);
     bpf_branch(e->code, BPF_JEQ, 0, native, refuse);
-    verdict_at(e, native, e->config->ipc_isolated ? VERDICT_NATIVE : VERDICT_SERVE);
-    verdict_at(e, refuse, VERDICT_ERRNO(EPERM));
+    filter_verdict_at(e, native, e->config->ipc_isolated ? VERDICT_NATIVE : VERDICT_SERVE);
+    filter_verdict_at(e, refuse, VERDICT_ERRNO(EPERM));
 }
 
 struct filter_action filter_simplify(const struct filter_config *config, enum abi_rule rule, int nr)
@@ -583,18 +338,30 @@ typedef void (*emit_function)(const struct filter_emitter *e);
 
 /* Rules that filter_simplify() turns into others are not here. */
 static const emit_function emit_functions[ABI_RULE_COUNT] = {
-    [ABI_RULE_PRLIMIT] = emit_prlimit,       [ABI_RULE_RLIMIT] = emit_rlimit,
-    [ABI_RULE_PRCTL] = filter_emit_prctl,    [ABI_RULE_PRIORITY] = emit_priority,
-    [ABI_RULE_PID_SELF] = emit_pid_self,     [ABI_RULE_CLONE] = emit_clone,
-    [ABI_RULE_EXECVE] = emit_execve,         [ABI_RULE_IPC] = emit_shmat,
-    [ABI_RULE_SOCKET] = emit_socket,         [ABI_RULE_SENDTO] = emit_sendto,
-    [ABI_RULE_SENDMSG] = emit_sendmsg,       [ABI_RULE_IOCTL] = filter_emit_ioctl,
-    [ABI_RULE_FCNTL] = filter_emit_fcntl,    [ABI_RULE_MMAP] = emit_mmap,
-    [ABI_RULE_RPAGE] = emit_rpage,           [ABI_RULE_MREMAP] = emit_mremap,
-    [ABI_RULE_WINDOW] = emit_window_0,       [ABI_RULE_WINDOW2] = emit_window_0_1,
-    [ABI_RULE_RECVFROM] = emit_recvfrom,     [ABI_RULE_GETSOCKOPT] = emit_getsockopt,
-    [ABI_RULE_SETSOCKOPT] = emit_setsockopt, [ABI_RULE_WINDOW02] = emit_window_0_2,
-    [ABI_RULE_SOCKETPAIR] = emit_socketpair, [ABI_RULE_ACCEPT] = emit_accept,
+    [ABI_RULE_PRLIMIT] = emit_prlimit,
+    [ABI_RULE_RLIMIT] = emit_rlimit,
+    [ABI_RULE_PRCTL] = filter_emit_prctl,
+    [ABI_RULE_PRIORITY] = emit_priority,
+    [ABI_RULE_PID_SELF] = emit_pid_self,
+    [ABI_RULE_CLONE] = emit_clone,
+    [ABI_RULE_EXECVE] = emit_execve,
+    [ABI_RULE_IPC] = emit_shmat,
+    [ABI_RULE_SOCKET] = filter_emit_socket,
+    [ABI_RULE_SENDTO] = filter_emit_sendto,
+    [ABI_RULE_SENDMSG] = filter_emit_sendmsg,
+    [ABI_RULE_IOCTL] = filter_emit_ioctl,
+    [ABI_RULE_FCNTL] = filter_emit_fcntl,
+    [ABI_RULE_MMAP] = emit_mmap,
+    [ABI_RULE_RPAGE] = emit_rpage,
+    [ABI_RULE_MREMAP] = emit_mremap,
+    [ABI_RULE_WINDOW] = emit_window_0,
+    [ABI_RULE_WINDOW2] = emit_window_0_1,
+    [ABI_RULE_RECVFROM] = filter_emit_recvfrom,
+    [ABI_RULE_GETSOCKOPT] = filter_emit_getsockopt,
+    [ABI_RULE_SETSOCKOPT] = filter_emit_setsockopt,
+    [ABI_RULE_WINDOW02] = emit_window_0_2,
+    [ABI_RULE_SOCKETPAIR] = filter_emit_socketpair,
+    [ABI_RULE_ACCEPT] = filter_emit_accept,
 };
 
 void filter_emit(struct bpf_code *code, const struct filter_config *config,
