@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,7 @@ struct pk_answer {
     int fd;                    /* DESCRIPTOR: ours; consumed by whoever gets the answer */
     int number;                /* DESCRIPTOR: wanted number in the guest, -1: the lowest free */
     unsigned fd_flags;         /* DESCRIPTOR: O_CLOEXEC or 0 */
+    bool is_end;               /* DESCRIPTOR: ours is closed before the guest goes on */
     struct pk_exec_plan *plan; /* EXEC: owned by the answer */
     struct pk_job *job;        /* DEFERRED: owned by the answer */
 };
@@ -47,6 +49,18 @@ static inline struct pk_answer pk_descriptor(int fd, unsigned fd_flags)
 {
     return (struct pk_answer){
         .kind = PK_ANSWER_DESCRIPTOR, .fd = fd, .number = -1, .fd_flags = fd_flags};
+}
+
+/*
+ * As pk_descriptor(), for an end of a pipe: the other one must see the guest's close at once, and
+ * not when ours is closed as well. Costs another switch between guest and process kernel.
+ */
+static inline struct pk_answer pk_descriptor_of_end(int fd, unsigned fd_flags)
+{
+    struct pk_answer answer = pk_descriptor(fd, fd_flags);
+
+    answer.is_end = true;
+    return answer;
 }
 
 /* As pk_descriptor(), but at a number of the caller's choice, replacing what is there. */

@@ -49,7 +49,7 @@ static struct pk_answer fifo_finish(struct pk_job *job, struct pk_request *reque
     (void)request;
     if (result < 0)
         return pk_value(result);
-    return pk_descriptor(take_fd(&fifo->opened), fifo->flags & O_CLOEXEC);
+    return pk_descriptor_of_end(take_fd(&fifo->opened), fifo->flags & O_CLOEXEC);
 }
 
 static void fifo_release(struct pk_job *job)
@@ -133,7 +133,8 @@ static struct pk_answer hand_out(struct pk_request *request, const struct vfs_op
         return open_fifo(opened->fd, (opened->block_flags & ~O_CLOEXEC) | (int)fd_flags);
     if (opened->window)
         return linux_window_descriptor(request, opened->fd, fd_flags);
-    return pk_descriptor(opened->fd, fd_flags);
+    return opened->is_fifo ? pk_descriptor_of_end(opened->fd, fd_flags)
+                           : pk_descriptor(opened->fd, fd_flags);
 }
 
 /*

@@ -187,13 +187,30 @@ static int64_t carry_value(struct trap_call *call, const struct pk_answer *answe
     return answer->value;
 }
 
+/*
+ * The descriptor is in the guest before its call returns, and not here any more. Only a thread that
+ * is being killed can be gone in between, since it waits for the answer as a killable one.
+ */
+static int64_t carry_end(struct trap_call *call, struct pk_answer *answer)
+{
+    cleanup_close int fd = take_fd(&answer->fd);
+    int r = trap_add_fd(call->trap, call->id, fd, answer->number, answer->fd_flags);
+
+    base_close(take_fd(&fd));
+    trap_send(call->trap, call->id, r);
+    return r;
+}
+
 static int64_t carry_descriptor(struct trap_call *call, struct pk_answer *answer)
 {
     struct journal_outcome outcome = {.number = answer->number, .fd_flags = answer->fd_flags};
-    cleanup_close int fd = take_fd(&answer->fd);
+    cleanup_close int fd = -1;
     int r;
 
     placement_hold(&call->trap->placement, call->tid);
+    if (answer->is_end && call->trap->features.wait_killable)
+        return carry_end(call, answer);
+    fd = take_fd(&answer->fd);
     r = trap_send_fd(call->trap, call->id, fd, answer->number, answer->fd_flags, &outcome.left);
     if (r == -ENOENT) {
         outcome.fd = take_fd(&fd);

@@ -130,7 +130,8 @@ static int open_fifo(struct vfs_node *node, int path_fd, const struct vfs_open_r
     host_fs_of(node)->careful = true;
     if (fd < 0)
         return fd;
-    *ret_opened = (struct vfs_opened){.fd = fd, .blocks = waits, .block_flags = flags};
+    *ret_opened =
+        (struct vfs_opened){.fd = fd, .blocks = waits, .block_flags = flags, .is_fifo = true};
     return 0;
 }
 

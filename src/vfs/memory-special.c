@@ -141,8 +141,10 @@ int memory_open_special(struct memory_node *node, int flags, struct vfs_opened *
     fd = open(io_fd_path(node->special_fd, path), (blocks ? O_PATH : keep) | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    *ret_opened = (struct vfs_opened){
-        .fd = fd, .blocks = blocks, .block_flags = blocks ? keep | O_CLOEXEC : 0};
+    *ret_opened = (struct vfs_opened){.fd = fd,
+                                      .blocks = blocks,
+                                      .block_flags = blocks ? keep | O_CLOEXEC : 0,
+                                      .is_fifo = node->base.type == S_IFIFO};
     return 0;
 }
 

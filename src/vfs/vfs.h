@@ -112,6 +112,7 @@ struct vfs_opened {
                     reopened by a worker through /proc/self/fd with `block_flags`, since that may
                     wait for a peer */
     int block_flags;
+    bool is_fifo;
 };
 
 /*
