@@ -17,9 +17,35 @@
 /* f_flags is valid; include/linux/statfs.h */
 #define STATFS_VALID 0x20
 
+#ifndef STATX_MNT_ID
+#define STATX_MNT_ID 0x1000
+#endif
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x4000
+#endif
+
+/* The guest's mount, as in its mountinfo, never the host's. */
+static void tell_mount(const struct vfs_place *place, struct statx *stat)
+{
+    stat->stx_mask &= ~(STATX_MNT_ID | STATX_MNT_ID_UNIQUE);
+    stat->stx_attributes &= ~(uint64_t)STATX_ATTR_MOUNT_ROOT;
+    stat->stx_mnt_id = 0;
+    if (place->mount == NULL)
+        return;
+    stat->stx_mask |= STATX_MNT_ID;
+    stat->stx_mnt_id = (uint64_t)place->mount->id;
+    stat->stx_attributes_mask |= STATX_ATTR_MOUNT_ROOT;
+    if (place->node == place->mount->root)
+        stat->stx_attributes |= STATX_ATTR_MOUNT_ROOT;
+}
+
 int vfs_stat(struct vfs_place *place, struct statx *ret_stat)
 {
-    return node_stat(place->node, ret_stat);
+    int r = node_stat(place->node, ret_stat);
+
+    if (r == 0)
+        tell_mount(place, ret_stat);
+    return r;
 }
 
 static bool is_file_directory_or_link(mode_t type)
