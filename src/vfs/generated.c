@@ -50,6 +50,8 @@ static int refresh(struct generated_handle *file, struct pk_request *request)
 
     if (file->generated.regenerate)
         r = file->generated.regenerate(file->handle.node, &actor, file->generated.cookie, &text);
+    if (r == -ENOENT)
+        r = -ESRCH; /* the file is open, so what is gone is the process that it tells of */
     if (r == 0)
         r = strbuf_status(&text);
     if (r < 0) {

@@ -477,7 +477,7 @@ static void test_dead_process(void **state)
     assert_true(open_before >= 0);
     guest_kill(&guest);
     assert_int_equal(guest_open(&guest, path, O_RDONLY), -ENOENT);
-    assert_int_equal(guest_value(&guest, open_before, SYS_read, 0, 1, 0), -ENOENT);
+    assert_int_equal(guest_value(&guest, open_before, SYS_read, 0, 1, 0), -ESRCH);
 }
 
 static void test_other_users(void **state)
