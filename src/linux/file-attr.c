@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
@@ -128,6 +131,13 @@ static int check_file_size_limit(struct pk_request *request, int64_t length)
     return limit.rlim_cur != RLIM_INFINITY && (uint64_t)length > limit.rlim_cur ? -EFBIG : 0;
 }
 
+/* With the signal that the guest's own call would have raised. */
+static int too_large(struct pk_request *request)
+{
+    syscall(SYS_tgkill, request->task->process->pid, request->task->tid, SIGXFSZ);
+    return -EFBIG;
+}
+
 static int check_truncate(struct pk_request *request, struct vfs_place *place, int64_t length,
                           const struct vfs_actor *actor)
 {
@@ -145,7 +155,7 @@ static int check_truncate(struct pk_request *request, struct vfs_place *place, i
     r = vfs_access(place, 2 /* W_OK */, actor, true);
     if (r == 0)
         r = vfs_stat(place, &stat);
-    return r == 0 && (uint64_t)length > stat.stx_size ? -EFBIG : r;
+    return r == 0 && (uint64_t)length > stat.stx_size ? too_large(request) : r;
 }
 
 /* A file with a lease waits for its holder, who has been told already. */
