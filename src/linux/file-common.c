@@ -150,6 +150,7 @@ int linux_register_files(struct pk_kernel *kernel)
     file_set_xattr_handlers(kernel);
     file_set_io_handlers(kernel);
     file_set_fcntl_handlers(kernel);
+    file_set_lock_handlers(kernel);
     file_set_ioctl_handlers(kernel);
     file_set_watch_handlers(kernel);
     file_set_handle_handlers(kernel);

@@ -112,6 +112,7 @@ void file_set_time_handlers(struct pk_kernel *kernel);
 void file_set_xattr_handlers(struct pk_kernel *kernel);
 void file_set_io_handlers(struct pk_kernel *kernel);
 void file_set_fcntl_handlers(struct pk_kernel *kernel);
+void file_set_lock_handlers(struct pk_kernel *kernel);
 void file_set_ioctl_handlers(struct pk_kernel *kernel);
 void file_set_watch_handlers(struct pk_kernel *kernel);
 void file_set_handle_handlers(struct pk_kernel *kernel);

@@ -196,7 +196,6 @@ void file_set_io_handlers(struct pk_kernel *kernel)
         {ABI_NR_fdatasync, serve_window},
         {ABI_NR_mmap, serve_mmap},
         {ABI_NR_fallocate, serve_fallocate},
-        {ABI_NR_flock, serve_natively},
         {ABI_NR_sync_file_range, serve_natively},
         {ABI_NR_vmsplice, serve_natively},
         {ABI_NR_sendfile, serve_sendfile},

@@ -131,12 +131,17 @@ struct linux_state {
     struct net_loopback *loopback;       /* without a network; NULL until it is used */
     struct ipc_objects *ipc;             /* without a namespace of its own */
     struct ipc_mqueues *mqueues;
-    struct keys *keys;     /* keys.h */
-    unsigned network_told; /* bit per kind of use that the user has been told of */
+    struct keys *keys;        /* keys.h */
+    struct file_locks *locks; /* flock(2) on directories that are merged or in memory */
+    unsigned network_told;    /* bit per kind of use that the user has been told of */
 };
 
 /* The state of a kernel that linux_register() was called for. */
 struct linux_state *linux_state(struct pk_kernel *kernel);
+
+/* The locks of directories that are merged or in memory (file-lock.c); NULL: no memory. */
+struct file_locks *file_locks_new(void);
+void file_locks_free(struct file_locks *locks); /* NULL is fine */
 
 /* ---- registration, one per family ---- */
 

@@ -54,6 +54,7 @@ static struct linux_state *state_new(struct pk_kernel *kernel)
     state->ipc = ipc_objects_new();
     state->mqueues = ipc_mqueues_new(state->token);
     state->keys = keys_new(&kernel->key_limits);
+    state->locks = file_locks_new();
     return state;
 }
 
@@ -85,7 +86,7 @@ int linux_register(struct pk_kernel *kernel)
     kernel->hostname = state->hostname;
     kernel->domainname = state->domainname;
     r = state->elf_cache && state->names && state->twins && state->connections && state->ipc &&
-                state->mqueues && state->keys
+                state->mqueues && state->keys && state->locks
             ? register_families(kernel)
             : -ENOMEM;
     if (r < 0)
@@ -111,5 +112,6 @@ void linux_unregister(struct pk_kernel *kernel)
     ipc_objects_free(state->ipc);
     ipc_mqueues_free(state->mqueues);
     keys_free(state->keys);
+    file_locks_free(state->locks);
     free(state);
 }
