@@ -10,7 +10,10 @@
 #include <linux/random.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -37,6 +40,7 @@ enum verdict {
     FLAGS,     /* changes the host's inode even through a read-only descriptor */
     FLAGS_EXTENDED,
     BLOCKS,   /* block numbers of the host's disk */
+    PEER,     /* opens the other end of this very pty */
     TERMINAL, /* speaks to the terminal on behalf of its user, or outlives the guest there */
 };
 
@@ -58,11 +62,12 @@ static enum verdict judge_terminal(unsigned request)
     case TIOCSIG:
     case TIOCGPKT ... TIOCGPTLCK:
     case TIOCGEXCL:
-    case TIOCGPTPEER: /* opens the other end of this very pty */
     case TIOCGICOUNT:
     case REQUEST_TCGETS2:
     case REQUEST_TCSETS2 ... REQUEST_TCSETSF2:
         return NATIVE;
+    case TIOCGPTPEER:
+        return PEER;
     case TIOCEXCL:
     case TIOCSTI:
     case TIOCLINUX:
@@ -205,6 +210,47 @@ static struct pk_answer refuse_configuration(struct pk_request *request, int fd)
                                                                                     : -EPERM);
 }
 
+static bool is_slave(int fd, unsigned number)
+{
+    struct stat stat;
+
+    /* UNIX98_PTY_SLAVE_MAJOR of include/uapi/linux/major.h: 8 majors of 256 */
+    return fstat(fd, &stat) == 0 && S_ISCHR(stat.st_mode) && major(stat.st_rdev) >= 136 &&
+           major(stat.st_rdev) < 144 &&
+           (major(stat.st_rdev) - 136) * 256 + minor(stat.st_rdev) == number;
+}
+
+/*
+ * ptm_open_peer() of the kernel. The guest may not open files by itself, so the terminal is opened
+ * as its name in /dev/pts would be.
+ */
+static struct pk_answer open_peer(struct pk_request *request, int master)
+{
+    int flags = (int)request->args[2] & (O_ACCMODE | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    cleanup_place struct vfs_place *root = vfs_root(request->kernel->vfs);
+    struct vfs_opened opened = {.fd = -1};
+    struct vfs_actor actor;
+    unsigned number;
+    char path[32];
+    int r;
+
+    if (ioctl(master, TIOCGPTN, &number) < 0)
+        return pk_error(-ENOTTY);
+    if (root == NULL)
+        return pk_error(-ENOMEM);
+    snprintf(path, sizeof(path), "/dev/pts/%u", number);
+    linux_actor(request, &actor);
+    r = vfs_open(request->kernel->vfs,
+                 &(struct vfs_walk){.actor = &actor, .root = root, .base = root, .path = path},
+                 flags & ~O_CLOEXEC, 0, &opened);
+    if (r < 0)
+        return pk_error(r);
+    if (!opened.window && !opened.blocks && is_slave(opened.fd, number))
+        return pk_descriptor(opened.fd, (unsigned)flags & O_CLOEXEC);
+    base_close(opened.fd); /* something else was mounted there */
+    return pk_error(-EIO);
+}
+
 static struct pk_answer serve_plain(struct pk_request *request, int fd)
 {
     switch (judge((unsigned)request->args[1])) {
@@ -222,6 +268,8 @@ static struct pk_answer serve_plain(struct pk_request *request, int fd)
         return pk_value(set_extended_flags(request, fd));
     case BLOCKS:
         return pk_error(-EOPNOTSUPP);
+    case PEER:
+        return open_peer(request, fd);
     case TERMINAL:
         return isatty(fd) ? refuse_terminal(request) : pk_error(-ENOTTY);
     case UNKNOWN:

@@ -136,8 +136,9 @@ void filter_emit_prctl(const struct filter_emitter *e)
  * Requests on terminals, pipes, sockets and plain files. Refused ones speak to the terminal on
  * behalf of its user (TIOCSTI types, TIOCLINUX pastes, TIOCCONS redirects the console, TIOCVHANGUP
  * hangs up) or load code (TIOCSETD). Not here on purpose: FIOSETOWN and SIOCSPGRP (aim signals),
- * TIOCEXCL (would outlive the guest on the user's terminal), changing file attributes (the VFS
- * keeps its own), FIEMAP (block numbers of the host), serial line wiring.
+ * TIOCEXCL (would outlive the guest on the user's terminal), TIOCGPTPEER (opens a file, which
+ * Landlock forbids), changing file attributes (the VFS keeps its own), FIEMAP (block numbers of the
+ * host), serial line wiring.
  */
 static const struct span ioctl_requests[] = {
     {TCGETS, TCFLSH, OUTCOME_DESCRIPTOR},
@@ -151,7 +152,6 @@ static const struct span ioctl_requests[] = {
     {TIOCGETD, TCSBRKP, OUTCOME_DESCRIPTOR},
     {TIOCSBRK, TIOCGSID, OUTCOME_DESCRIPTOR},
     {TIOCVHANGUP, TIOCVHANGUP, OUTCOME_REFUSE},
-    {TIOCGPTPEER, TIOCGPTPEER, OUTCOME_DESCRIPTOR}, /* opens the other end of this very pty */
     {FIONCLEX, FIOASYNC, OUTCOME_DESCRIPTOR},
     {FIOQSIZE, FIOQSIZE, OUTCOME_DESCRIPTOR},
     {FIOGETOWN, SIOCATMARK, OUTCOME_DESCRIPTOR},

@@ -244,7 +244,6 @@ static bool reference_is_plain_request(uint32_t request)
         TIOCGPKT,
         TIOCGPTLCK,
         TIOCGEXCL,
-        TIOCGPTPEER,
         TIOCSIG,
         0x802c542a,
         0x402c542b,
