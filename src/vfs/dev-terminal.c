@@ -70,9 +70,11 @@ struct dev_terminal *dev_terminal_of(struct dev_fs *fs, const struct pseudo_node
 
     list_for_each(terminal, &fs->terminals, link)
     {
-        if (node->number < 0 ? node->item->entry == &terminal->entry
-                             : terminal->pty == node->number)
-            return is_alive(terminal) ? terminal : NULL;
+        /* A number that is free again may have been given to another, while the dead are listed. */
+        if ((node->number < 0 ? node->item->entry == &terminal->entry
+                              : terminal->pty == node->number) &&
+            is_alive(terminal))
+            return terminal;
     }
     return NULL;
 }
