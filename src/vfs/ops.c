@@ -5,6 +5,7 @@
  * EEXIST on a read-only mount too, removing one that does not with EROFS.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,6 +161,32 @@ static bool is_nameless_file(struct vfs_place *object, const struct vfs_place *p
            node_stat(object->node, &stat) == 0 && stat.stx_nlink == 0;
 }
 
+static bool host_protects_links(void)
+{
+    cleanup_strbuf struct strbuf text = {0};
+
+    return io_read_file(AT_FDCWD, "/proc/sys/fs/protected_hardlinks", 16, &text) < 0 ||
+           strbuf_text(&text)[0] != '0';
+}
+
+/*
+ * may_linkat() of the kernel: a link keeps a file alive, so of others' files only those may get one
+ * that could be written to anyway, and no programs with privileges.
+ */
+static int may_link(struct vfs_node *node, const struct vfs_actor *actor)
+{
+    struct statx stat;
+    int r = node_stat(node, &stat);
+
+    if (r < 0 || vfs_is_owner(actor, &stat))
+        return r;
+    if (S_ISREG(stat.stx_mode) && !(stat.stx_mode & S_ISUID) &&
+        (stat.stx_mode & (S_ISGID | S_IXGRP)) != (S_ISGID | S_IXGRP) &&
+        node_access(node, R_OK | W_OK, actor, true) == 0)
+        return 0;
+    return host_protects_links() ? -EPERM : 0;
+}
+
 int vfs_link(struct vfs_place *object, struct vfs_place *parent, const char *name,
              const struct vfs_actor *actor)
 {
@@ -175,6 +202,9 @@ int vfs_link(struct vfs_place *object, struct vfs_place *parent, const char *nam
         return -EXDEV;
     if (S_ISDIR(object->node->type) || ops->link == NULL)
         return -EPERM;
+    r = may_link(object->node, actor);
+    if (r < 0)
+        return r;
     place_changed(parent);
     r = ops->link(object->node, parent->node, name, actor);
     if (r == 0 && watch_is_active(parent->vfs))
