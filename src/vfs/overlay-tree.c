@@ -1,6 +1,7 @@
 #include "vfs/overlay-internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -184,34 +185,77 @@ static int upper_lookup(struct overlay_fs *fs, struct vfs_node *base, const char
     return 0;
 }
 
-/* Path of a directory in the upper, from its root; "" is the root itself. */
-static void dir_path(const struct overlay_dir *dir, struct strbuf *path)
+/* The directory's own node in the upper where it is known, else that of the root. NULL: neither. */
+static struct vfs_node *known_upper(struct overlay_fs *fs, const struct overlay_dir *dir)
 {
-    if (!dir->parent)
-        return;
-    dir_path(dir->parent, path);
-    if (path->length)
-        strbuf_add(path, "/", 1);
-    strbuf_add_string(path, dir->name);
+    if (dir->node && dir->node->upper)
+        return dir->node->upper;
+    return dir->parent ? NULL : fs->upper->root;
+}
+
+/* Path of a directory from the nearest one above it that is known; may be longer than PATH_MAX. */
+static char *path_from_known(struct overlay_fs *fs, const struct overlay_dir *dir,
+                             struct vfs_node **ret_known)
+{
+    const struct overlay_dir *at = dir;
+    size_t length = 0;
+    char *path;
+
+    for (; !known_upper(fs, at); at = at->parent)
+        length += strlen(at->name) + 1;
+    path = malloc(length + 1);
+    if (path == NULL)
+        return NULL;
+    path[length] = '\0';
+    *ret_known = known_upper(fs, at);
+    for (at = dir; !known_upper(fs, at); at = at->parent) {
+        size_t part = strlen(at->name);
+
+        path[--length] = '/';
+        length -= part;
+        memcpy(path + length, at->name, part);
+    }
+    return path;
+}
+
+/* Cuts off as much of a path as one look-up may be given, whole names only. Returns the rest. */
+static char *cut_path(char *path)
+{
+    size_t length = strlen(path);
+
+    if (length >= PATH_MAX)
+        for (length = PATH_MAX - 1; path[length] != '/'; length--)
+            ;
+    else
+        length--; /* the slash at the end */
+    path[length] = '\0';
+    return path + length + 1;
 }
 
 int overlay_dir_upper(struct overlay_fs *fs, const struct overlay_dir *dir,
                       struct vfs_node **ret_node)
 {
-    cleanup_strbuf struct strbuf path = {0};
+    struct vfs_node *known = NULL;
+    cleanup_free char *path = path_from_known(fs, dir, &known);
+    struct vfs_node *node;
+    char *rest;
 
-    if (dir->node && dir->node->upper) {
-        *ret_node = vfs_node_ref(dir->node->upper);
-        return 0;
-    }
-    if (!dir->parent) {
-        *ret_node = vfs_node_ref(fs->upper->root);
-        return 0;
-    }
-    dir_path(dir, &path);
-    if (strbuf_status(&path) < 0)
+    if (path == NULL)
         return -ENOMEM;
-    return upper_lookup(fs, fs->upper->root, strbuf_text(&path), ret_node);
+    node = vfs_node_ref(known);
+    for (char *at = path; *at; at = rest) {
+        struct vfs_node *next;
+        int r;
+
+        rest = cut_path(at);
+        r = upper_lookup(fs, node, at, &next);
+        vfs_node_unref(node);
+        if (r < 0)
+            return r;
+        node = next;
+    }
+    *ret_node = node;
+    return 0;
 }
 
 int overlay_upper_child(struct overlay_fs *fs, const struct overlay_dir *dir, const char *name,
