@@ -67,6 +67,15 @@ static void drain_all(const struct watched *watched)
         list_for_each(watch, &watched->watches, sibling) watch_drain(watch->watcher);
 }
 
+/* A drain takes the bell away; what is still in our queue has to be heard of. */
+static void ring_all(const struct watched *watched)
+{
+    struct watch *watch;
+
+    if (watched)
+        list_for_each(watch, &watched->watches, sibling) watch_ring(watch->watcher);
+}
+
 /* Behind a drain. */
 static void queue_all(const struct watched *watched, uint32_t mask, uint32_t cookie,
                       const char *name)
@@ -138,8 +147,8 @@ static void tell_data(const struct watched *watched, uint32_t mask, const char *
         if (mark && mark->bits & mask && watch == (name ? mark->parent : mark->self))
             continue;
         watch_deliver(watch, mask, 0, name);
-        watch_ring(watch->watcher);
     }
+    ring_all(watched);
 }
 
 static void happened(struct vfs_place *place, uint32_t mask)
@@ -199,6 +208,7 @@ static void follow_data(const struct watched *watched, int fd, uint32_t bits, co
         return;
     drain_all(watched); /* under the name that the file had then */
     list_for_each(watch, &watched->watches, sibling) watch_data(watch, fd, bits, name, is_token);
+    ring_all(watched);
 }
 
 /* The data of what was opened as `fd` goes to the watches on it and on its directory. */
@@ -223,9 +233,13 @@ static void follow_opened(struct vfs_place *place, int fd, int flags)
 void watch_opening(struct vfs_place *place)
 {
     const char *name;
+    const struct watched *parent = watched_parent(place, &name);
+    const struct watched *self = watched_of(place);
 
-    drain_all(watched_parent(place, &name));
-    drain_all(watched_of(place));
+    drain_all(parent);
+    drain_all(self);
+    ring_all(parent);
+    ring_all(self);
 }
 
 void watch_opened(struct vfs_place *place, int fd, int flags)
