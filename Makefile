@@ -4,7 +4,7 @@ TEST_BUILD ?= build-test
 PREFIX     ?= /usr/local
 MESON      ?= meson
 
-.PHONY: all deps demo test test-vm test-kasan conformance-ltp bench bench-api bench-attach fuzz coverage check format install clean help
+.PHONY: all deps demo test test-vm test-kasan conformance conformance-ltp bench bench-api bench-attach fuzz coverage check format install clean help
 
 all: $(BUILD)/build.ninja ## build everything
 	@ninja -C $(BUILD)
@@ -39,6 +39,10 @@ test-vm: ## the kernel module on four real kernels, in virtual machines
 test-kasan: ## the same on a kernel with KASAN, lockdep and kmemleak, built from Debian's source
 	@tools/install-deps kasan
 	@tools/test-vm kasan --suite abuse $(VM_ARGS)
+
+conformance: all ## the project's own checks of system calls, natively and under cerebro run
+	@ninja -C $(BUILD) guest-programs >/dev/null
+	@tools/run-conformance --cerebro $(BUILD)/src/cli/cerebro --suite $(BUILD)/tests/conformance $(CONFORMANCE_ARGS)
 
 conformance-ltp: all ## the system call tests of LTP=DIR (Linux Test Project), natively and under cerebro run
 	@tools/run-ltp --ltp "$(LTP)" --cerebro $(BUILD)/src/cli/cerebro $(LTP_ARGS)
