@@ -146,7 +146,7 @@ COREUTILS = {
         seq 10 | tee t1 t2 | wc -l; cmp t1 t2; tee -a t1 <t2 >/dev/null; wc -l t1"""),
     "follow": ("second", """
         (sleep 0.3; echo second >>log; sleep 0.3; echo third >>log) & echo first >log
-        timeout 2 tail -f log; echo $?; wait; timeout 2 tail -F later 2>/dev/null &
+        timeout 2 tail -f log; echo $?; wait; timeout 2 tail -s 0.1 -F later 2>/dev/null &
         sleep 0.5; echo new >later; wait; sleep 0.5 & timeout 9 tail --pid=$! -f log; echo $?"""),
     "split": ("30 xaa", """
         seq 100 >s; split -l 30 s; wc -l xaa; ls x*; split -n 3 -d s p; cat p* | cmp - s; ls p*
