@@ -107,7 +107,7 @@ _cerebro_run()
 {
     local options="--profile --view --hide --scratch --unset --clear-env --deny --report-only
         --bind --write --mount --root --overlay --net --allow-net --deny-net --cwd --env --allocator --uid
-        --limit --no-walls --wait-all --no-vdso --test-device --trace --trace-json --trace-to --trace-path --trace-status --inject --audit --audit-rotate --stats
+        --limit --no-walls --wait-all --no-vdso --debugfs --test-device --trace --trace-json --trace-to --trace-path --trace-status --inject --audit --audit-rotate --stats
         --diff --json --quiet --help"
     local program option
 
@@ -334,13 +334,27 @@ _cerebro_top()
     fi
 }
 
+_cerebro_inspect()
+{
+    local sections="summary calls latency decisions denials limits tasks mounts descriptors"
+
+    if [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "--measure --json --help" -- "$cur")
+    elif [[ $prev == inspect ]]; then
+        mapfile -t COMPREPLY < <(compgen -W \
+            "$sections $("${COMP_WORDS[0]}" ps 2>/dev/null | awk '$3 == "run" { print $1 }')" -- "$cur")
+    elif [[ $prev != --measure ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$sections" -- "$cur")
+    fi
+}
+
 _cerebro()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "run learn diff commit discard explain attach detach ps top log doctor syscalls kapi help --help --version" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "run learn diff commit discard explain attach detach ps top inspect log doctor syscalls kapi help --help --version" -- "$cur")
         return
     fi
     case ${COMP_WORDS[1]} in
@@ -359,8 +373,9 @@ _cerebro()
     kapi) _cerebro_kapi ;;
     log) _cerebro_log ;;
     top) _cerebro_top ;;
+    inspect) _cerebro_inspect ;;
     ps | doctor) mapfile -t COMPREPLY < <(compgen -W "--json --help" -- "$cur") ;;
-    help) mapfile -t COMPREPLY < <(compgen -W "run learn diff commit discard explain attach detach ps top log doctor syscalls kapi" -- "$cur") ;;
+    help) mapfile -t COMPREPLY < <(compgen -W "run learn diff commit discard explain attach detach ps top inspect log doctor syscalls kapi" -- "$cur") ;;
     esac
 }
 

@@ -34,6 +34,7 @@ extern const struct cli_command cli_syscalls_command;
 extern const struct cli_command cli_kapi_command;
 extern const struct cli_command cli_top_command;
 extern const struct cli_command cli_log_command;
+extern const struct cli_command cli_inspect_command;
 
 /* Prints "cerebro: sentence" and "  try: hint" on stderr. */
 void cli_print_error(const struct base_error *error);

@@ -23,6 +23,7 @@ static const struct cli_command *const commands[] = {
     &cli_detach_command,
     &cli_keep_command,
     &cli_top_command,
+    &cli_inspect_command,
     &cli_log_command,
     &cli_doctor_command,
     &cli_syscalls_command,

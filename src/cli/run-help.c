@@ -45,6 +45,7 @@ const char run_help[] =
     "  --no-walls              leave out the additional walls (namespaces, Landlock)\n"
     "  --wait-all              go on until background processes have ended too\n"
     "  --no-vdso               no vDSO: every look at the clock is a system call\n"
+    "  --debugfs               the program may read /sys/kernel/debug/cerebro: what its kernel does\n"
     "  --test-device           provide /dev/cerebro-test\n"
     "\n"
     "What you are shown (on stderr)\n"

@@ -44,6 +44,7 @@ enum {
     OPT_WAIT_ALL,
     OPT_WITHOUT,
     OPT_TEST_DEVICE,
+    OPT_DEBUGFS,
     OPT_NO_VDSO,
     OPT_CHANNEL,
     OPT_INTERCEPT,
@@ -88,6 +89,7 @@ static const struct option long_options[] = {
     {"wait-all", no_argument, NULL, OPT_WAIT_ALL},
     {"without", required_argument, NULL, OPT_WITHOUT},
     {"test-device", no_argument, NULL, OPT_TEST_DEVICE},
+    {"debugfs", no_argument, NULL, OPT_DEBUGFS},
     {"no-vdso", no_argument, NULL, OPT_NO_VDSO},
     {"profile", required_argument, NULL, OPT_PROFILE},
     {"view", required_argument, NULL, OPT_VIEW},
@@ -319,24 +321,6 @@ static int set_intercepted(struct launch_options *launch, char *text)
     return 0;
 }
 
-static int set_rotation(struct audit_options *audit, char *text)
-{
-    uint64_t files = AUDIT_FILES_DEFAULT;
-    char *comma = strchr(text, ',');
-    uint64_t size;
-
-    if (comma)
-        *comma++ = '\0';
-    if (io_parse_size(text, &size) < 0 || size == 0)
-        return cli_usage("run", "--audit-rotate: '%s' is not a positive size", text);
-    if (comma && (io_parse_u64(comma, ROTATION_FILES_MAX, &files) < 0 || files == 0))
-        return cli_usage("run", "--audit-rotate keeps 1 to %d files, not '%s'", ROTATION_FILES_MAX,
-                         comma);
-    audit->size_max = size;
-    audit->files = (unsigned)files;
-    return 0;
-}
-
 static int reserve_environment(struct run_options *options, size_t extra)
 {
     char **grown =
@@ -454,7 +438,7 @@ static int set_option(struct run_options *options, int option, char *value)
         options->audit.target = value;
         return 0;
     case OPT_AUDIT_ROTATE:
-        return set_rotation(&options->audit, value);
+        return run_set_rotation(&options->audit, value);
     case OPT_STATS:
         launch->stats = true;
         return 0;
@@ -475,6 +459,9 @@ static int set_option(struct run_options *options, int option, char *value)
         return 0;
     case OPT_WITHOUT:
         launch->without = value;
+        return 0;
+    case OPT_DEBUGFS:
+        launch->debugfs = true;
         return 0;
     case OPT_TEST_DEVICE:
         launch->test_device = true;

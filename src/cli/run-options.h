@@ -51,6 +51,11 @@ void run_options_free(struct run_options *options);
 /* Runs the program; returns the exit status. */
 int run_program(const struct run_options *options, struct launch_result *ret_result);
 
+/* ---- run-audit.c ---- */
+
+/* --audit-rotate. Returns 0, or the exit status after printing what is wrong; changes `text`. */
+int run_set_rotation(struct audit_options *audit, char *text);
+
 /* ---- run-mount.c ---- */
 
 /* --mount. Returns 0, or the exit status after printing what is wrong. `text` is kept and changed.

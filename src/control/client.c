@@ -163,6 +163,10 @@ int control_ask(int fd, const char *request, struct strbuf *ret_answer, struct b
 
     if (r == 0)
         r = take_answer(fd, PATIENCE_MS, ret_answer, error);
+    /* A kernel hangs up on whoever is neither its user nor root. */
+    if ((r == -ECONNRESET || r == -EPIPE) && geteuid() != 0 && owner_of(fd) != geteuid())
+        return base_fail(error, EPERM, "ask as that user, or as root",
+                         "this process kernel belongs to another user");
     if (r < 0 && !(error && error->code))
         base_fail(error, r, "it may be ending, or from another version of Cerebro",
                   "the process kernel did not answer '%s': %s", request, strerror(-r));

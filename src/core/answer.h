@@ -21,6 +21,8 @@ enum pk_answer_kind {
     PK_ANSWER_LATER,      /* somebody else answers, who was given the request's ticket */
 };
 
+#define PK_ANSWER_KINDS (PK_ANSWER_LATER + 1)
+
 struct pk_answer {
     enum pk_answer_kind kind;
     int64_t value;             /* VALUE: >= 0 result, < 0 negative errno */

@@ -16,6 +16,7 @@
 #include "core/faults.h"
 #include "core/kernel.h"
 #include "core/latency.h"
+#include "core/recent.h"
 
 /* Who measures may go away without a word: so the time of a measurement is limited. */
 static bool is_measured(struct pk_kernel *kernel)
@@ -164,7 +165,8 @@ struct pk_answer pk_dispatch(struct pk_request *request, pid_t tid)
     return answer;
 }
 
-static void count_call(struct pk_request *request, int64_t result, uint64_t elapsed_ns)
+static void count_call(struct pk_request *request, const struct pk_answer *answer, int64_t result,
+                       uint64_t elapsed_ns)
 {
     struct pk_stats *stats = &request->kernel->stats;
     struct pk_call_stats *call;
@@ -176,6 +178,8 @@ static void count_call(struct pk_request *request, int64_t result, uint64_t elap
         return;
     call = &stats->calls[request->nr];
     call->count++;
+    call->answers[answer->kind]++;
+    call->denied += request->denied;
     if (result < 0 && result >= -4095)
         call->errors++;
     call->total_ns += elapsed_ns;
@@ -190,7 +194,7 @@ void pk_dispatch_done(struct pk_request *request, const struct pk_answer *answer
     struct pk_kernel *kernel = request->kernel;
     uint64_t elapsed = request->received_ns ? io_now_ns() - request->received_ns : 0;
 
-    count_call(request, result, elapsed);
+    count_call(request, answer, result, elapsed);
     if (answer->kind == PK_ANSWER_DESCRIPTOR)
         kernel->stats.descriptors_handed++;
     if (answer->kind == PK_ANSWER_EXEC && result >= 0)
@@ -229,6 +233,7 @@ static void tell(struct pk_kernel *kernel, struct pk_request *request, struct pk
 {
     denial->pid = request && request->task ? request->task->process->pid : kernel->root_pid;
     kernel->stats.denials++;
+    pk_recent_add(kernel, request, denial);
     pk_audit(kernel, request,
              &(struct pk_audit_record){.event = denial->let_through ? "reported" : "denied",
                                        .what = denial->what,

@@ -61,6 +61,7 @@ void pk_kernel_free(struct pk_kernel *kernel)
     pk_fs_groups_free(kernel);
     map_free(&kernel->denials_told);
     free(kernel->latencies);
+    free(kernel->recent);
     free(kernel);
 }
 

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/map.h"
+#include "core/answer.h"
 #include "core/context.h"
 #include "core/faults.h"
 #include "core/net-rules.h"
@@ -23,6 +24,7 @@
 
 struct pk_exec_plan;
 struct pk_latencies;
+struct pk_recent;
 struct strbuf;
 struct vfs;
 
@@ -151,6 +153,8 @@ struct pk_call_stats {
     uint64_t errors;
     uint64_t total_ns;
     uint64_t max_ns;
+    uint64_t answers[PK_ANSWER_KINDS]; /* how it was answered, by enum pk_answer_kind */
+    uint64_t denied;
 };
 
 struct pk_stats {
@@ -223,6 +227,7 @@ struct pk_kernel {
     struct pk_key_limits key_limits;
     char *hostname, *domainname;      /* the personality's, 65 bytes each; NULL: the host's */
     struct pk_latencies *latencies;   /* latency.h; NULL until somebody measures */
+    struct pk_recent *recent;         /* recent.h; NULL until something is denied */
     uint64_t measure_until_ns;        /* CLOCK_MONOTONIC; 0: nobody measures */
     uint64_t started_ns;              /* CLOCK_MONOTONIC */
     uint64_t start_time;              /* CLOCK_REALTIME seconds */

@@ -76,6 +76,7 @@ struct launch_options {
     bool stats;
     bool no_walls;           /* leave out namespaces and Landlock */
     bool wait_for_all;       /* background processes may outlive the first one */
+    bool debugfs;            /* the guest may read /sys/kernel/debug/cerebro */
     bool test_device;        /* /dev/cerebro-test */
     bool no_vdso;            /* as if the host had none; always so if `intercepted` needs it */
     const sigset_t *ignored; /* signals the program starts with ignored (nohup); NULL: those that

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "abi/syscalls.h"
@@ -12,6 +14,7 @@
 #include "control/control.h"
 #include "core/latency.h"
 #include "launch/launch-internal.h"
+#include "vfs/inspect.h"
 
 /* As pairs of bucket and count: most buckets are empty. */
 static void add_buckets(struct strbuf *out, const uint32_t counts[PK_LATENCY_BUCKETS])
@@ -112,6 +115,34 @@ static int measure(void *user, const char *argument, struct strbuf *out)
     return 0;
 }
 
+static int tell_section(struct vfs *vfs, const char *section, bool json, struct strbuf *out)
+{
+    int r = strcmp(section, "all") == 0 ? vfs_inspect_all(vfs, json, out)
+                                        : vfs_inspect(vfs, section, json, out);
+
+    if (r < 0) {
+        strbuf_truncate(out, 0);
+        strbuf_addf(out, "cannot show '%s': %s", section,
+                    r == -ENOENT ? "this kernel has no such section" : strerror(-r));
+    }
+    return r;
+}
+
+/* "inspect SECTION" and "inspect SECTION json"; the section may be "all". */
+static int inspect(void *user, const char *argument, struct strbuf *out)
+{
+    struct pk_kernel *kernel = user;
+    const char *blank = strchr(argument, ' ');
+    char section[32];
+
+    snprintf(section, sizeof(section), "%.*s", (int)(blank ? blank - argument : 31), argument);
+    if (blank && strcmp(blank, " json") != 0) {
+        strbuf_addf(out, "inspect takes a section and 'json', not '%s'", blank + 1);
+        return -EINVAL;
+    }
+    return tell_section(kernel->vfs, section, blank != NULL, out);
+}
+
 static int watch(void *user, int fd, void (*ready)(void *ready_user, int fd), void *ready_user)
 {
     return trap_watch(user, fd, ready, ready_user);
@@ -133,6 +164,10 @@ int reports_start(struct pk_kernel *kernel, struct trap *trap, struct control_se
     r = control_server_add(server, "stats", tell_stats, kernel);
     if (r == 0)
         r = control_server_add(server, "measure", measure, kernel);
+    if (r == 0)
+        r = control_server_add(server, "inspect", inspect, kernel);
+    if (r == 0 && kernel->config.stats)
+        r = pk_measure(kernel, 0); /* the histogram from the start */
     if (r < 0)
         control_server_free(server);
     else

@@ -100,7 +100,7 @@ static void make_config(const struct launch_options *options, struct pk_config *
 
     *config = (struct pk_config){.net = options->net,
                                  .limits = options->limits,
-                                 .stats = options->stats,
+                                 .stats = options->stats || options->debugfs,
                                  .faults = options->faults,
                                  .test_device = options->test_device,
                                  .no_vdso = needs_no_vdso(options)};

@@ -483,7 +483,8 @@ static int show_program(struct vfs *vfs, const struct launch_options *options,
     return mount_host_bind(vfs, options->view, &bind, error);
 }
 
-static int mount_own(struct vfs *vfs, struct base_error *error)
+static int mount_own(struct vfs *vfs, const struct launch_options *options,
+                     struct base_error *error)
 {
     int r = mount_memory(vfs, "/tmp", error);
 
@@ -491,6 +492,8 @@ static int mount_own(struct vfs *vfs, struct base_error *error)
         r = mount_made(vfs, "/proc", "proc", vfs_proc_new, error);
     if (r == 0)
         r = mount_made(vfs, "/sys", "sysfs", vfs_sys_new, error);
+    if (r == 0 && options->debugfs)
+        r = mount_made(vfs, "/sys/kernel/debug", "debugfs", vfs_debug_new, error);
     if (r == 0)
         r = mount_dev(vfs, error);
     if (r == 0)
@@ -518,7 +521,7 @@ static int build_host_view(struct vfs *vfs, const struct launch_options *options
     if (r == 0 && own_tmp && options->overlay)
         keep_current_directory(vfs);
     if (r == 0)
-        r = mount_own(vfs, error);
+        r = mount_own(vfs, options, error);
     if (r == 0 && own_tmp)
         r = mount_current_directory(vfs, options, ret_layers, error);
     if (r == 0)
@@ -534,7 +537,7 @@ static int build_minimal_view(struct vfs *vfs, const struct launch_options *opti
     int r = view_minimal_root(vfs, error);
 
     if (r == 0)
-        r = mount_own(vfs, error);
+        r = mount_own(vfs, options, error);
     if (r == 0)
         r = mount_binds(vfs, options, error);
     if (r == 0)

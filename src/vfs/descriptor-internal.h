@@ -12,6 +12,12 @@ void handle_drop(struct vfs *vfs, struct vfs_handle *handle);
 /* Releases handles of which no guest descriptor is left (handle-sweep.c). */
 void handles_sweep(struct vfs *vfs);
 
+/*
+ * The handles of which a guest process holds a descriptor, by (device, inode); the caller frees the
+ * map. False: a process could not be looked into, and others may be held, too.
+ */
+bool handles_find_held(struct vfs *vfs, struct map *ret_held);
+
 /* A place for a descriptor that no table knows: by its name on the host, else a foreign one. */
 int describe_place(struct vfs *vfs, int fd, const struct stat *stat, struct vfs_place **ret_place);
 

@@ -55,22 +55,31 @@ static int note_process(pid_t pid, void *user)
     return 0;
 }
 
-void handles_sweep(struct vfs *vfs)
+bool handles_find_held(struct vfs *vfs, struct map *ret_held)
 {
     struct sweep sweep = {.vfs = vfs};
-    uint64_t now = io_now_ns();
-    struct map_slot *slot;
-    size_t cursor = 0;
 
     if (pk_for_each_process(vfs->kernel, note_process, &sweep) < 0)
         sweep.failed = true;
-    while (!sweep.failed && (slot = map_next(&vfs->handles, &cursor))) {
+    *ret_held = sweep.live;
+    return !sweep.failed;
+}
+
+void handles_sweep(struct vfs *vfs)
+{
+    uint64_t now = io_now_ns();
+    struct map_slot *slot;
+    size_t cursor = 0;
+    struct map held;
+    bool known = handles_find_held(vfs, &held);
+
+    while (known && (slot = map_next(&vfs->handles, &cursor))) {
         struct vfs_handle *handle = slot->value;
 
         if (now - handle->registered_ns >= YOUNG_NS &&
-            !map_get2(&sweep.live, handle->device, handle->inode))
+            !map_get2(&held, handle->device, handle->inode))
             handle_drop(vfs, handle);
     }
     vfs->handle_sweep_at = vfs->handles.count * 2 + VFS_HANDLES_SWEEP;
-    map_free(&sweep.live);
+    map_free(&held);
 }

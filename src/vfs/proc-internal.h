@@ -53,6 +53,9 @@ void proc_task_close(struct proc_task *task);
 #define cleanup_proc_task __attribute__((cleanup(proc_task_close)))
 #define PROC_TASK_NONE    ((struct proc_task){.dir = -1})
 
+/* The context that a thread carries; NULL: it is gone or none of this kernel's. */
+const struct pk_context *proc_context_of(struct pk_kernel *kernel, pid_t tid);
+
 /* Opens the task that a node is about; -ENOENT when it is gone or none of this kernel's. */
 int proc_task_open(struct pseudo_fs *fs, const struct pseudo_node *node,
                    struct proc_task *ret_task);

@@ -23,7 +23,7 @@ void proc_task_close(struct proc_task *task)
     base_close(take_fd(&task->dir));
 }
 
-static const struct pk_context *context_of(struct pk_kernel *kernel, pid_t tid)
+const struct pk_context *proc_context_of(struct pk_kernel *kernel, pid_t tid)
 {
     struct rlimit limit;
 
@@ -53,7 +53,7 @@ static int open_number(struct pseudo_fs *fs, pid_t pid, pid_t tid, struct proc_t
         return errno == ESRCH ? -ENOENT : -errno;
     if (!pk_pid_is_ours(kernel, tid ? tid : pid))
         return -ENOENT;
-    context = context_of(kernel, tid ? tid : pid);
+    context = proc_context_of(kernel, tid ? tid : pid);
     if (context == NULL)
         return -ENOENT;
     *ret_task = (struct proc_task){
@@ -230,7 +230,7 @@ static int list_process(pid_t pid, void *user)
     struct root_list *list = user;
     char name[16];
 
-    if (context_of(pseudo_kernel(list->access), pid) == NULL)
+    if (proc_context_of(pseudo_kernel(list->access), pid) == NULL)
         return 0;
     snprintf(name, sizeof(name), "%d", pid);
     return !pseudo_list(list->listing, name,

@@ -172,6 +172,8 @@ static const struct pseudo_entry table[] = {
     DIRECTORY(SYS_CGROUP),
     DIRECTORY("kernel"),
     DIRECTORY("module"),
+    /* Closed to all but root, and empty, unless vfs_debug_new() is mounted there. */
+    {.path = "kernel/debug", .mode = S_IFDIR | 0700},
     THROUGH("devices/system/cpu"),
     THROUGH("devices/system/node"),
     THROUGH("kernel/mm/transparent_hugepage"),

@@ -372,6 +372,8 @@ int vfs_proc_new(struct vfs *vfs, struct vfs_fs **ret_fs);
 int vfs_dev_new(struct vfs *vfs, struct vfs_fs **ret_fs);
 /* A small read-only /sys: what common programs read. */
 int vfs_sys_new(struct vfs *vfs, struct vfs_fs **ret_fs);
+/* /sys/kernel/debug: what vfs/inspect.h tells of the kernel, for every guest process to read. */
+int vfs_debug_new(struct vfs *vfs, struct vfs_fs **ret_fs);
 
 /* What changed in an overlay: one call a path, in lexical order. For `--diff`. */
 enum vfs_change { VFS_ADDED = 'A', VFS_MODIFIED = 'M', VFS_DELETED = 'D' };

@@ -807,7 +807,8 @@ static void test_sys(void **state)
     list("/sys/class/net", &names);
     assert_string_equal(names.text, "lo ");
     assert_int_equal(guest_open(&guest, "/sys/devices/system/cpu/online", O_RDWR), -EACCES);
-    assert_int_equal(guest_open(&guest, "/sys/kernel/debug", O_RDONLY), -ENOENT);
+    assert_int_equal(guest_open(&guest, "/sys/kernel/debug", O_RDONLY), -EACCES);
+    assert_int_equal(guest_open(&guest, "/sys/kernel/debug/cerebro", O_RDONLY), -EACCES);
     expect_text("/sys/fs/cgroup/memory.max", "max\n");
 }
 

@@ -378,7 +378,8 @@ static bool guest_check_entry(void *user, const char *name, uint64_t inode, mode
                  (unsigned long long)stat.stx_ino, stat.stx_mode & S_IFMT,
                  (unsigned long long)inode, type);
     ++*listing->count;
-    if (S_ISDIR(type) && listing->depth > 0)
+    /* What is closed to others is for root only (sys/kernel/debug). */
+    if (S_ISDIR(type) && listing->depth > 0 && stat.stx_mode & 0005)
         guest_check_tree(listing->guest, path, listing->depth - 1, listing->count);
     return true;
 }
