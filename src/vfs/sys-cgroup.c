@@ -89,8 +89,33 @@ int sys_cgroup_cpu_stat(const struct pseudo_access *access, struct strbuf *ret_t
     return strbuf_status(ret_text);
 }
 
+/* A cpuset's list: "0-3,8". */
+static int add_cpus(const cpu_set_t *cpus, struct strbuf *text)
+{
+    const char *separator = "";
+
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        int last = cpu;
+
+        if (!CPU_ISSET(cpu, cpus))
+            continue;
+        while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, cpus))
+            last++;
+        strbuf_addf(text, last > cpu ? "%s%d-%d" : "%s%d", separator, cpu, last);
+        separator = ",";
+        cpu = last;
+    }
+    strbuf_add_string(text, "\n");
+    return strbuf_status(text);
+}
+
+/* Those that the guest was started on, if it was held to some of them. */
 int sys_cgroup_cpus(const struct pseudo_access *access, struct strbuf *ret_text)
 {
+    const cpu_set_t *cpus = &pseudo_kernel(access)->cpus;
+
+    if (CPU_COUNT(cpus) > 0)
+        return add_cpus(cpus, ret_text);
     return pseudo_host_text(access->fs, "devices/system/cpu/online", ret_text);
 }
 

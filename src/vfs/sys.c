@@ -101,6 +101,21 @@ static int through_list(const struct pseudo_access *access, struct pseudo_listin
 
 static const struct pseudo_directory through = {through_lookup, through_list};
 
+static int through_text(const struct pseudo_access *access, struct strbuf *ret_text)
+{
+    const char *path = host_path(access->node);
+    char target[PATH_MAX];
+    ssize_t n;
+
+    if (!S_ISLNK(access->node->mode))
+        return pseudo_host_text(access->fs, path, ret_text);
+    n = readlinkat(access->fs->host, path, target, sizeof(target));
+    if (n < 0)
+        return -errno;
+    strbuf_add(ret_text, target, (size_t)n);
+    return strbuf_status(ret_text);
+}
+
 static int net_lookup(const struct pseudo_access *access, const char *name,
                       struct pseudo_node **ret_node)
 {
@@ -127,18 +142,12 @@ static int net_list(const struct pseudo_access *access, struct pseudo_listing *l
 
 static const struct pseudo_directory net = {net_lookup, net_list};
 
-static int through_text(const struct pseudo_access *access, struct strbuf *ret_text)
+/* What went over the host's own loopback is no business of a guest without a network. */
+static int net_text(const struct pseudo_access *access, struct strbuf *ret_text)
 {
-    const char *path = host_path(access->node);
-    char target[PATH_MAX];
-    ssize_t n;
-
-    if (!S_ISLNK(access->node->mode))
-        return pseudo_host_text(access->fs, path, ret_text);
-    n = readlinkat(access->fs->host, path, target, sizeof(target));
-    if (n < 0)
-        return -errno;
-    strbuf_add(ret_text, target, (size_t)n);
+    if (is_host_network(access) || strstr(host_path(access->node), "/statistics/") == NULL)
+        return through_text(access, ret_text);
+    strbuf_add_string(ret_text, "0\n");
     return strbuf_status(ret_text);
 }
 
@@ -178,7 +187,7 @@ static const struct pseudo_entry table[] = {
     THROUGH("devices/system/node"),
     THROUGH("kernel/mm/transparent_hugepage"),
     THROUGH("kernel/mm/hugepages"),
-    {.path = "class/net", .mode = S_IFDIR | 0555, .generate = through_text, .directory = &net},
+    {.path = "class/net", .mode = S_IFDIR | 0555, .generate = net_text, .directory = &net},
     CGROUP("cgroup.procs", sys_cgroup_procs),
     CGROUP("memory.current", sys_cgroup_memory_current),
     CGROUP("memory.max", sys_cgroup_memory_max),

@@ -183,3 +183,46 @@ def test_debugfs_cannot_be_written() -> None:
     script = f"for f in {DEBUG}/cerebro/calls {DEBUG}/new; do echo x >$f && echo written; done; exit 0"
     got = run("/bin/sh", "-c", script, options=["--debugfs"]).ok()
     assert got.out == "" and len(got.err.splitlines()) == 2, str(got)
+
+
+# ---- /sys ----
+
+@pytest.mark.parametrize("program", ["lscpu", "nproc"])
+def test_processors_are_the_hosts(program: str) -> None:
+    path = tool(program)
+    if path is None:
+        pytest.skip("no " + program)
+    assert run(path).ok().out == run_host([path]).ok().out
+
+
+def test_control_group_shows_the_limits() -> None:
+    script = "cd /sys/fs/cgroup; cat memory.max pids.max cpu.max cpuset.cpus.effective; nproc"
+    cpus = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    first = sorted(os.sched_getaffinity(0))[0]
+    got = sh(script, options=["--limit", "memory=300M,pids=50"]).ok().out.splitlines()
+    assert got[:3] == [str(300 << 20), "50", "max 100000"] and cpus
+    held = run_host(["taskset", "-c", str(first), *run_argv(["/bin/sh", "-c", script])]).ok()
+    assert held.out.splitlines() == ["max", "max", "max 100000", str(first), "1"]
+
+
+def test_sys_shows_nothing_of_the_hosts_network_and_groups() -> None:
+    """The guest tries all names that the host has, and every way that leads there natively."""
+    others = [name for name in os.listdir("/sys/class/net") if name != "lo"]
+    groups = [entry.name for entry in os.scandir("/sys/fs/cgroup") if entry.is_dir()]
+    paths = [f"/sys/class/net/{name}" for name in others] + [f"/sys/class/net/lo/../{name}" for name in others]
+    paths += [f"/sys/devices/virtual/net/{name}" for name in others]
+    paths += [f"/sys/devices/system/cpu/../../../class/net/{name}" for name in others]
+    paths += [f"/sys/devices/system/cpu/cpu0/subsystem/../../../virtual/net/{name}" for name in others]
+    paths += [f"/sys/fs/cgroup/{name}" for name in groups] + ["/sys/kernel/notes", "/sys/firmware", "/sys/kernel/slab"]
+    got = run("/bin/sh", "-c", 'for p; do test -e "$p" && echo "$p"; done; exit 0', "sh", *paths).ok()
+    assert got.out == ""
+    got = sh("ls /sys/class/net; cat /proc/self/cgroup; cat /sys/class/net/lo/statistics/*").ok()
+    assert got.out.splitlines()[:2] == ["lo", "0::/"] and set(got.out.splitlines()[2:]) == {"0"}
+
+
+def test_sys_is_not_for_writing() -> None:
+    script = ("import errno, os\n"
+              "for p in '/sys/fs/cgroup/pids.max', '/sys/new', '/sys/kernel/mm/transparent_hugepage/enabled':\n"
+              "    try: print('written', os.open(p, os.O_WRONLY | os.O_CREAT))\n"
+              "    except OSError as e: print(e.errno in (errno.EACCES, errno.EPERM, errno.EROFS))\n")
+    assert run("/usr/bin/python3", "-c", script).ok().out == "True\n" * 3

@@ -155,6 +155,25 @@ static void test_files(void **state)
     expect("mounts", false, strbuf_text(&file));
 }
 
+/* What went over the host's loopback is hidden from a guest without a network. */
+static void test_sys_of_nobody(void **state)
+{
+    cleanup_strbuf struct strbuf bytes = {0};
+    cleanup_strbuf struct strbuf cpus = {0};
+
+    (void)state;
+    if (access("/sys/class/net/lo/statistics/rx_bytes", R_OK) == 0) {
+        guest_text(&guest, "/sys/class/net/lo/statistics/rx_bytes", &bytes);
+        assert_string_equal(strbuf_text(&bytes), "0\n");
+    }
+    CPU_ZERO(&guest.kernel->cpus);
+    for (int cpu = 0; cpu < 8; cpu++)
+        if (cpu < 3 || cpu == 5)
+            CPU_SET(cpu, &guest.kernel->cpus);
+    guest_text(&guest, "/sys/fs/cgroup/cpuset.cpus.effective", &cpus);
+    assert_string_equal(strbuf_text(&cpus), "0-2,5\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +183,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_tree, setup, teardown),
         cmocka_unit_test_setup_teardown(test_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sys_of_nobody, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
