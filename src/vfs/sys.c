@@ -173,9 +173,13 @@ static int net_text(const struct pseudo_access *access, struct strbuf *ret_text)
 
 static const struct pseudo_entry table[] = {
     {.path = "", .mode = S_IFDIR | 0555},
+    /* A guest has no block devices; lsblk and its kind want the directories all the same. */
     DIRECTORY("block"),
     DIRECTORY("bus"),
     DIRECTORY("class"),
+    DIRECTORY("class/block"),
+    DIRECTORY("dev/block"),
+    DIRECTORY("dev/char"),
     DIRECTORY("devices"),
     DIRECTORY("fs"),
     DIRECTORY(SYS_CGROUP),
@@ -211,6 +215,8 @@ static const struct pseudo_entry table[] = {
     CGROUP_TEXT("memory.min", "0\n"),
     CGROUP_TEXT("memory.swap.current", "0\n"),
     CGROUP_TEXT("memory.events", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n"),
+    CGROUP_TEXT("memory.oom.group", "0\n"),
+    CGROUP_TEXT("memory.swap.high", "max\n"),
     CGROUP_TEXT("cpu.max", "max 100000\n"),
     CGROUP_TEXT("cpu.weight", "100\n"),
     CGROUP_TEXT("cpuset.cpus", "\n"),

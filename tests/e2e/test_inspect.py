@@ -205,6 +205,24 @@ def test_control_group_shows_the_limits() -> None:
     assert held.out.splitlines() == ["max", "max", "max 100000", str(first), "1"]
 
 
+def test_java_sizes_itself_by_the_limits() -> None:
+    """By default its heap is at most a quarter of the memory that it finds."""
+    java = tool("java")
+    if java is None:
+        pytest.skip("no java")
+    got = run(java, "-XX:+PrintFlagsFinal", "-version", options=["--limit", "memory=2G"]).ok()
+    line = next(line for line in got.out.splitlines() if " MaxHeapSize " in line)
+    assert int(line.split()[3]) == 512 << 20, line
+
+
+def test_lsblk_finds_no_device() -> None:
+    lsblk = tool("lsblk")
+    if lsblk is None:
+        pytest.skip("no lsblk")
+    got = run(lsblk)
+    assert got.out == "" and "sysfs" not in got.err, str(got)
+
+
 def test_sys_shows_nothing_of_the_hosts_network_and_groups() -> None:
     """The guest tries all names that the host has, and every way that leads there natively."""
     others = [name for name in os.listdir("/sys/class/net") if name != "lo"]
