@@ -352,10 +352,10 @@ static struct pk_answer refuse(struct pk_request *request, const struct net_addr
 {
     char text[NET_SHOWN_SIZE];
 
+    net_show(address, text);
     return net_tell_once(request, 0)
-               ? pk_denied(request, -ECONNREFUSED, closed, "run with --net host", "connect to %s",
-                           net_show(address, text))
-               : pk_error(-ECONNREFUSED);
+               ? pk_denied(request, -ECONNREFUSED, closed, allow, "connect to %s", text)
+               : linux_denied_quietly(request, -ECONNREFUSED, closed, "connect to %s", text);
 }
 
 static int prepare(struct pk_request *request, int fd, int domain, const struct loop_name *goal)

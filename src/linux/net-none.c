@@ -219,6 +219,18 @@ void net_saw(struct pk_request *request, const struct net_address *address)
         pk_report(kernel, request, -ENETUNREACH, rule, allow, "%s %s", verb, text);
 }
 
+/* The C library connects datagram sockets to sort addresses, those to listen at, too. */
+static bool is_question(const struct pk_request *request, const struct net_address *address)
+{
+    if (request->nr != ABI_NR_connect)
+        return false;
+    if (address->length >= sizeof(sa_family_t) && address->any.sa_family == AF_UNSPEC)
+        return true;
+    if (address->any.sa_family == AF_INET)
+        return address->four.sin_addr.s_addr == htonl(INADDR_ANY);
+    return address->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address->six.sin6_addr);
+}
+
 bool net_tell_once(struct pk_request *request, unsigned kind)
 {
     unsigned *told = &linux_state(request->kernel)->network_told;
@@ -235,7 +247,7 @@ struct pk_answer net_refuse(struct pk_request *request, const struct net_address
     int error = kind == 1 ? -EAFNOSUPPORT : -ENETUNREACH;
     char text[NET_SHOWN_SIZE];
 
-    if (!net_tell_once(request, (unsigned)kind))
+    if (is_question(request, address) || !net_tell_once(request, (unsigned)kind))
         return linux_denied_quietly(request, error, rule, "%s %s", verbs[kind],
                                     net_show(address, text));
     return pk_denied(request, error, rule, allow, "%s %s", verbs[kind], net_show(address, text));

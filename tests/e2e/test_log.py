@@ -49,7 +49,7 @@ def test_denials_are_kept_and_nothing_else(state: dict[str, str], work: Path) ->
     deny(state, 2)
     header, *rows = shown(state)
     assert header.split() == ["TIME", "EVENT", "PID", "PROGRAM", "WHAT"]
-    assert ["connect to 127.0.0.1:7000 = ENETUNREACH (network is off" in rows[0], len(rows)] == [True, 2]
+    assert ["connect to 127.0.0.1:7000 = ECONNREFUSED (network is off" in rows[0], len(rows)] == [True, 2]
     log = work / "cerebro/audit.jsonl"
     assert [path.stat().st_mode & 0o777 for path in (log, log.parent)] == [0o600, 0o700]
     first = records(state)[0]

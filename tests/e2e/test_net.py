@@ -334,7 +334,9 @@ except TimeoutError:
     ["/usr/bin/python3", "-c", "import socket; socket.getfqdn()"],
     ["getent", "passwd", "root"],
     ["getent", "hosts", "127.0.0.1"],
-], ids=["sockets", "interfaces", "own-name", "users", "address"])
+    ["/usr/bin/python3", "-c",
+     "import socket; socket.getaddrinfo(None, 8000, type=1, flags=socket.AI_PASSIVE)"],
+], ids=["sockets", "interfaces", "own-name", "users", "address", "where-to-listen"])
 def test_looking_around_is_quiet(argv: list[str]) -> None:
     got = run(*argv).ok()
     assert got.err == "", str(got)
