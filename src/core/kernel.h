@@ -29,7 +29,6 @@ struct strbuf;
 struct vfs;
 
 #define PK_NR_LIMIT    512 /* table numbers end well below; larger ones are answered ENOSYS */
-#define PK_NR_LOADER   600 /* the loader's private call; never dispatched to a personality */
 #define PK_WINDOW_SIZE 64  /* descriptor numbers reserved for kernel-served descriptors */
 
 enum pk_net_mode { PK_NET_NONE, PK_NET_HOST };

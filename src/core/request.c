@@ -88,6 +88,14 @@ int pk_get_fd(struct pk_request *request, int number)
     return request->port->get_fd(request, number);
 }
 
+int pk_look_fd(struct pk_request *request, int number)
+{
+    if (number < 0)
+        return -EBADF;
+    return request->port->look_fd ? request->port->look_fd(request, number)
+                                  : request->port->get_fd(request, number);
+}
+
 int pk_add_fd(struct pk_request *request, int fd, int number, unsigned fd_flags)
 {
     return request->port->add_fd(request, fd, number, fd_flags);

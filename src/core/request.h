@@ -49,6 +49,8 @@ struct pk_port_ops {
                      size_t length);
     /* Duplicates a guest descriptor into this process (close-on-exec); the caller owns it. */
     int (*get_fd)(struct pk_request *request, int number);
+    /* The same, perhaps with O_PATH: where that is quicker. NULL: as get_fd. */
+    int (*look_fd)(struct pk_request *request, int number);
     /* Installs our descriptor in the guest; returns its number there. `number` -1: lowest free. */
     int (*add_fd)(struct pk_request *request, int fd, int number, unsigned fd_flags);
     /*
@@ -128,6 +130,12 @@ ssize_t pk_read_iovec(struct pk_request *request, uint64_t address, uint64_t cou
 
 /* Duplicates a guest descriptor; the caller closes it. -EBADF when the guest has no such number. */
 int pk_get_fd(struct pk_request *request, int number);
+
+/*
+ * The same for one whose object alone matters (fstat, identity), not the open file: no position,
+ * flags or rights of it are to be relied upon.
+ */
+int pk_look_fd(struct pk_request *request, int number);
 
 /* Installs a descriptor of ours (kept by the caller) in the guest; returns its number there. */
 int pk_add_fd(struct pk_request *request, int fd, int number, unsigned fd_flags);

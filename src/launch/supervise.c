@@ -123,6 +123,8 @@ static void drop_features(struct trap_features *features, const char *without)
         features->wait_killable = false;
     if (strstr(without, "sync"))
         features->sync_wake_up = false;
+    if (strstr(without, "getfd"))
+        features->pidfd_getfd = false;
     if (strstr(without, "userns"))
         features->user_namespaces = false;
     if (strstr(without, "landlock"))

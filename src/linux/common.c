@@ -45,7 +45,7 @@ ssize_t linux_describe_fd(struct pk_request *request, int fd, char *path, size_t
 
 static int directory_of_fd(struct pk_request *request, int fd, struct vfs_place **ret_place)
 {
-    cleanup_close int ours = pk_get_fd(request, fd);
+    cleanup_close int ours = pk_look_fd(request, fd);
 
     if (ours < 0)
         return take_fd(&ours);
@@ -126,7 +126,7 @@ struct pk_answer linux_window_descriptor(struct pk_request *request, int fd, uns
     int base = request->kernel->window_base;
 
     for (int number = base; number < base + PK_WINDOW_SIZE; number++) {
-        int taken = pk_get_fd(request, number);
+        int taken = pk_look_fd(request, number);
 
         if (taken == -EBADF)
             return pk_descriptor_at(fd, number, fd_flags);

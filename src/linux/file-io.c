@@ -160,7 +160,7 @@ struct pk_answer file_duplicate(struct pk_request *request, int lowest, unsigned
     if (r == 0 && !unix_is_datagram(ours) && vfs_watcher_of_fd(request->kernel->vfs, ours) == NULL)
         return pk_native();
     for (int number = lowest > base ? lowest : base; number < base + PK_WINDOW_SIZE; number++) {
-        cleanup_close int taken = pk_get_fd(request, number);
+        cleanup_close int taken = pk_look_fd(request, number);
 
         if (taken == -EBADF)
             return pk_descriptor_at(take_fd(&ours), number, fd_flags);

@@ -78,7 +78,7 @@ static struct pk_answer serve_lstat(struct pk_request *request)
 
 static int stat_descriptor(struct pk_request *request, int number, struct statx *ret_stat)
 {
-    cleanup_close int fd = pk_get_fd(request, number);
+    cleanup_close int fd = pk_look_fd(request, number);
 
     return fd < 0 ? fd : vfs_stat_fd(request->kernel->vfs, fd, ret_stat);
 }

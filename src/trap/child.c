@@ -108,14 +108,12 @@ static int install_filter(const struct child_plan *plan)
     return fd < 0 ? -errno : (int)fd;
 }
 
-/* Behind the filter only calls that it lets through: send and recv with a connected peer are. */
+/* Behind the filter only calls that it lets through: writing to a connected peer is. */
 static void hand_over_listener(const struct child_plan *plan, int listener)
 {
     struct child_report report = {.stage = CHILD_EXEC, .listener = listener, .pid = getpid()};
-    char go;
 
-    if (write(plan->link_fd, &report, sizeof(report)) != (ssize_t)sizeof(report) ||
-        read(plan->link_fd, &go, 1) != 1)
+    if (write(plan->link_fd, &report, sizeof(report)) != (ssize_t)sizeof(report))
         _exit(127);
 }
 
@@ -134,6 +132,14 @@ static void wait_for_go(const struct child_plan *plan)
 {
     while (atomic_load(plan->go) == 0)
         __builtin_ia32_pause();
+}
+
+static void wait_for_word(const struct child_plan *plan)
+{
+    char go;
+
+    if (read(plan->link_fd, &go, 1) != 1)
+        _exit(127);
 }
 
 static void check(const struct child_plan *plan, enum child_stage stage, int result)
@@ -161,6 +167,7 @@ void child_main(const struct child_plan *plan)
 {
     const struct trap_start *start = plan->start;
     struct child_report report = {.stage = CHILD_EXEC, .listener = -1};
+    struct messenger *messenger = NULL;
     int listener;
 
     check(plan, CHILD_SETUP, tie_to_parent(plan));
@@ -173,14 +180,20 @@ void child_main(const struct child_plan *plan)
     check(plan, CHILD_WALLS, drop_capabilities());
     check(plan, CHILD_WALLS, no_new_privileges());
     check(plan, CHILD_WALLS, walls_restrict(plan->walls));
-    if (plan->go)
+    if (plan->by_messenger)
+        check(plan, CHILD_FILTER, messenger_start(plan->link_fd, &messenger));
+    else if (plan->go)
         announce_listener(plan);
     listener = install_filter(plan);
+    if (messenger)
+        messenger_tell(messenger, listener);
     check(plan, CHILD_FILTER, listener);
+    if (!plan->go && !messenger)
+        hand_over_listener(plan, listener);
     if (plan->go)
         wait_for_go(plan);
     else
-        hand_over_listener(plan, listener);
+        wait_for_word(plan);
     syscall(SYS_execve, pending_path(0), start->argv, start->envp);
     report.error = -errno;
     (void)!write(plan->link_fd, &report, sizeof(report));

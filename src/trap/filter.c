@@ -150,7 +150,6 @@ static void add_range(struct plan *plan, uint32_t first, unsigned weight,
 
 static void make_plan(const struct filter_config *config, struct plan *plan)
 {
-    const struct filter_action serve = constant(VERDICT_SERVE);
     const struct filter_action missing = constant(VERDICT_ERRNO(ENOSYS));
 
     for (int nr = 0; nr < NUMBERS; nr++) {
@@ -159,8 +158,6 @@ static void make_plan(const struct filter_config *config, struct plan *plan)
         add_range(plan, (uint32_t)nr, weight_of(nr, &action), &action);
     }
     add_range(plan, NUMBERS, 1, &missing);
-    add_range(plan, PK_NR_LOADER, 1, &serve);
-    add_range(plan, PK_NR_LOADER + 1, 1, &missing);
 }
 
 /* The range whose piece of program serves range `i` too: the first with the same action. */

@@ -148,6 +148,7 @@ static bool let_go(struct trap_call *call, int64_t result, bool again)
     struct user_regs_struct regs = call->regs;
     int status;
 
+    fetch_end(call);
     regs.rax = again ? (unsigned long long)-TRAP_ERESTARTNOINTR : (unsigned long long)result;
     if (!again)
         regs.orig_rax = ~0ULL;

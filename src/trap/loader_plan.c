@@ -15,7 +15,6 @@
 #include "trap/trap-internal.h"
 
 _Static_assert(LOADER_MAPPINGS == PK_EXEC_MAPPINGS_MAX, "one limit");
-_Static_assert(LOADER_NR == PK_NR_LOADER, "one number");
 _Static_assert(LOADER_PROGRAM == PK_EXEC_PROGRAM && LOADER_INTERPRETER == PK_EXEC_INTERPRETER &&
                    LOADER_ANONYMOUS == PK_EXEC_ANONYMOUS,
                "one numbering");
@@ -179,7 +178,7 @@ static int load(struct trap_call *call, struct pk_exec_plan *plan,
     if (r == 0)
         r = encode(call->trap, plan, interpreter, &stale, &wire);
     if (r == 0)
-        r = pk_write(request, request->args[0], wire.bytes, wire.used);
+        r = pk_write(request, request->args[1], wire.bytes, wire.used);
     if (r == 0)
         r = commit(call, plan);
     if (r == 0)
@@ -197,8 +196,8 @@ static bool is_loader(const struct trap_call *call)
 
     return request->task->tid == request->task->process->pid &&
            request->instruction >= LOADER_TEXT && request->instruction < LOADER_PATH_PAGE &&
-           request->args[1] == LOADER_PLAN_SIZE && request->args[2] < LOADER_TOKENS &&
-           request->args[3] == LOADER_PLAN_MAGIC;
+           request->args[2] == LOADER_PLAN_SIZE && request->args[3] < LOADER_TOKENS &&
+           request->args[4] == LOADER_PLAN_MAGIC;
 }
 
 /* Whether the loader may come again for the same plan. */
@@ -213,8 +212,8 @@ void loader_serve(struct trap *trap, const struct seccomp_notif *notif)
     struct pending_installed installed = {0};
     struct pk_exec_plan *plan = NULL;
     pid_t pid = (pid_t)notif->pid;
-    unsigned token = (unsigned)notif->data.args[2];
-    int r = -ENOSYS;
+    unsigned token = (unsigned)notif->data.args[3];
+    int r = -EINVAL; /* what the host says of an option that it does not know */
 
     if (trap_fill_request(&call, notif) && is_loader(&call))
         plan = pending_take(trap, pid, token, &installed);

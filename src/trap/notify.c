@@ -290,6 +290,12 @@ void trap_conclude(struct trap_call *call, struct pk_answer *answer)
     bool later = answer->kind == PK_ANSWER_LATER;
     int64_t result;
 
+    if (fetch_again(call, answer)) {
+        request->kernel->current_context = NULL;
+        pk_trace_drop(request);
+        free(request->note);
+        return;
+    }
     if (request->fault && request->fault->delay_exit_ns && !later && delay_answer(call, answer))
         return;
     result = carry_out(call, answer);
@@ -341,12 +347,14 @@ void trap_serve(struct trap *trap, const struct seccomp_notif *notif)
         serve_result(&call, notif, &result);
         return;
     }
-    if (notif->data.nr == LOADER_NR) {
+    if (notif->data.nr == SYS_prctl && (uint32_t)notif->data.args[0] == LOADER_OPTION) {
         loader_serve(trap, notif);
         return;
     }
     if (trap->answered.count)
         pending_settle(trap, (pid_t)notif->pid);
+    if (trap->fetched.count)
+        fetch_take(&call, notif);
     request->kernel = trap->kernel;
     request->nr = notif->data.nr;
     memcpy(request->args, notif->data.args, sizeof(request->args));
@@ -355,6 +363,7 @@ void trap_serve(struct trap *trap, const struct seccomp_notif *notif)
     request->port_data = &call;
     answer = pk_dispatch(request, call.tid);
     trap_conclude(&call, &answer);
+    fetch_release(&call);
 }
 
 static void serve_held(struct trap *trap)

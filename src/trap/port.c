@@ -107,9 +107,19 @@ static int port_get_fd(struct pk_request *request, int number)
 {
     struct pk_task *task = request->task;
 
+    if (!call_of(request)->trap->features.pidfd_getfd)
+        return fetch_fd(call_of(request), number);
     if (has_own_table(task))
         return get_thread_fd(call_of(request)->trap, task->tid, number);
     return get_process_fd(task->process, number);
+}
+
+static int port_look_fd(struct pk_request *request, int number)
+{
+    const struct trap_call *call = call_of(request);
+
+    return call->trap->features.pidfd_getfd ? port_get_fd(request, number)
+                                            : fetch_look(call, number);
 }
 
 static int port_add_fd(struct pk_request *request, int fd, int number, unsigned fd_flags)
@@ -179,6 +189,7 @@ const struct pk_port_ops trap_port_ops = {
     .read = port_read,
     .write = port_write,
     .get_fd = port_get_fd,
+    .look_fd = port_look_fd,
     .add_fd = port_add_fd,
     .inject = inject_calls,
     .clone = clone_process,

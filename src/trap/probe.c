@@ -141,6 +141,19 @@ static int take_listener(pid_t pid, int number, int *ret_listener)
     return 0;
 }
 
+static bool is_kernel(const struct trap_features *features, unsigned major, unsigned minor)
+{
+    return features->kernel_major > major ||
+           (features->kernel_major == major && features->kernel_minor >= minor);
+}
+
+/* What cannot be tried on a listener that we do not get. */
+static void expect_notification(struct trap_features *features)
+{
+    features->addfd_send = is_kernel(features, 5, 14);
+    features->sync_wake_up = is_kernel(features, 6, 6);
+}
+
 static void probe_notification(struct trap_features *features, pid_t pid,
                                const struct subject_report *report)
 {
@@ -156,6 +169,8 @@ static void probe_notification(struct trap_features *features, pid_t pid,
         features->addfd_send = try_addfd(listener, SECCOMP_ADDFD_FLAG_SEND) == 0;
         features->sync_wake_up =
             ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) == 0;
+    } else if (report->listener >= 0) {
+        expect_notification(features);
     }
     features->user_notification = features->notification_error == 0;
     features->pidfd_getfd = features->pidfd_getfd_error == 0;
@@ -255,6 +270,10 @@ static void probe_calls(struct trap_features *features)
 
     features->landlock_abi = abi > 0 ? (int)abi : 0;
     features->pidfd_thread = thread >= 0;
+    /* No such process and descriptor: whoever says so would let us take one that there is. */
+    syscall(SYS_pidfd_getfd, -1, 0, 0);
+    features->pidfd_getfd_error = errno == EBADF ? 0 : -errno;
+    features->pidfd_getfd = features->pidfd_getfd_error == 0;
     features->mseal = syscall(ABI_NR_mseal, 0L, 0L, 0L) == 0; /* of nothing */
 }
 
@@ -272,12 +291,6 @@ static void read_version(struct trap_features *features, const struct utsname *n
 {
     if (sscanf(names->release, "%u.%u", &features->kernel_major, &features->kernel_minor) != 2)
         features->kernel_major = features->kernel_minor = 0;
-}
-
-static bool is_kernel(const struct trap_features *features, unsigned major, unsigned minor)
-{
-    return features->kernel_major > major ||
-           (features->kernel_major == major && features->kernel_minor >= minor);
 }
 
 int trap_probe(struct trap_features *ret_features)
@@ -313,7 +326,6 @@ void trap_expect(struct trap_features *ret_features)
 {
     struct trap_features features = {
         .user_notification = true,
-        .pidfd_getfd = true,
         .process_vm = true,
         .seize = true,
         .context_limit = true,
@@ -325,16 +337,15 @@ void trap_expect(struct trap_features *ret_features)
     read_version(&features, &names);
     probe_calls(&features);
     features.wait_killable = is_filter_flag(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
-    features.addfd_send = is_kernel(&features, 5, 14);
-    features.sync_wake_up = is_kernel(&features, 6, 6);
+    expect_notification(&features);
     features.recv_ends = is_kernel(&features, 6, 11);
     *ret_features = features;
 }
 
 static const char container_hint[] =
     "in a container, start it with --cap-add SYS_PTRACE --security-opt seccomp=unconfined, or with "
-    "a seccomp profile that allows seccomp, ptrace, process_vm_readv, process_vm_writev, "
-    "pidfd_open and pidfd_getfd";
+    "a seccomp profile that allows seccomp, ptrace, process_vm_readv, process_vm_writev and "
+    "pidfd_open";
 
 static int fail_old_kernel(const struct trap_features *features, struct base_error *error)
 {
@@ -391,8 +402,7 @@ static int fail_ptrace(const struct trap_features *features, const char *what, i
 
 int trap_check_features(const struct trap_features *features, struct base_error *error)
 {
-    bool complete = features->user_notification && features->pidfd_getfd && features->process_vm &&
-                    features->seize;
+    bool complete = features->user_notification && features->process_vm && features->seize;
 
     if (!complete && features->kernel_major > 0 && !is_kernel(features, 5, 10))
         return fail_old_kernel(features, error);
@@ -403,9 +413,6 @@ int trap_check_features(const struct trap_features *features, struct base_error 
                            features->process_vm_error, error);
     if (!features->seize)
         return fail_ptrace(features, "ptrace of a child process", features->seize_error, error);
-    if (!features->pidfd_getfd)
-        return fail_ptrace(features, "taking a descriptor of a child process (pidfd_getfd)",
-                           features->pidfd_getfd_error, error);
     if (!features->context_limit)
         return base_fail(error, features->context_limit_error,
                          "lift the hard limit of file locks (`ulimit -Hx` shows it): LimitLOCKS= "

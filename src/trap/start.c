@@ -180,6 +180,7 @@ static void fill_plan(struct starting *starting, int link_fd, int status_fd, int
         .status_fd = status_fd,
         .proc_fd = proc_fd,
         .go = intercepts(&trap->kernel->config) ? &starting->go : NULL,
+        .by_messenger = !trap->features.pidfd_getfd,
         .supervisor = trap->self,
         .kernel_tid = trap->kernel_tid,
         .to_notice = &trap->notice,
@@ -254,16 +255,40 @@ static const char *stage_text(int stage)
     }
 }
 
+/* One packet, and the descriptor that may come with it. */
+static ssize_t receive_packet(int link_fd, struct child_report *report, int *ret_fd)
+{
+    struct iovec data = {.iov_base = report, .iov_len = sizeof(*report)};
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct msghdr message = {.msg_iov = &data,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
+    ssize_t n = recvmsg(link_fd, &message, MSG_CMSG_CLOEXEC);
+
+    if (n > 0 && message.msg_controllen >= CMSG_LEN(sizeof(int)))
+        memcpy(ret_fd, CMSG_DATA(&control.header), sizeof(int));
+    return n;
+}
+
 /* Receives one report. Returns 0, -EPIPE at its end, or what the report says. */
 static int receive(struct starting *starting, struct child_report *report)
 {
+    int fd = -1;
     ssize_t n;
 
     do
-        n = recv(starting->link_fd, report, sizeof(*report), 0);
+        n = receive_packet(starting->link_fd, report, &fd);
     while (n < 0 && errno == EINTR);
     if (n != (ssize_t)sizeof(*report))
         return -EPIPE;
+    if (fd >= 0) {
+        base_close(starting->trap->listener);
+        starting->trap->listener = fd;
+    }
     if (report->error == 0)
         return 0;
     starting->failed_stage = report->stage;
@@ -279,11 +304,15 @@ static int take_listener(struct trap *trap, const struct child_report *report, b
 
     if (pidfd < 0)
         return -errno;
-    do
+    while (trap->features.pidfd_getfd && trap->listener < 0) {
         trap->listener = (int)syscall(SYS_pidfd_getfd, pidfd, report->listener, 0);
-    while (trap->listener < 0 && errno == EBADF && is_announced && sched_yield() == 0);
+        if (trap->listener < 0 && (errno != EBADF || !is_announced))
+            return -errno;
+        if (trap->listener < 0)
+            sched_yield();
+    }
     if (trap->listener < 0)
-        return -errno;
+        return -EBADF;
     if (trap->features.sync_wake_up)
         ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags);
     return 0;
@@ -441,6 +470,7 @@ static bool give_up_namespaces(struct starting *starting)
     end_tree(trap);
     base_close(take_fd(&trap->status_fd));
     base_close(take_fd(&starting->link_fd));
+    base_close(take_fd(&trap->listener));
     filter_free(&starting->program);
     starting->program = (struct sock_fprog){0};
     starting->walls.namespaces = false;
@@ -563,6 +593,7 @@ void trap_free(struct trap *trap)
     end_tree(trap);
     park_stop(trap);
     delay_free_all(trap);
+    fetch_free_all(trap);
     while (!list_is_empty(&trap->held)) {
         struct trap_held *held = list_entry(trap->held.next, struct trap_held, node);
 

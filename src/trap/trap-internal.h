@@ -98,6 +98,7 @@ struct trap {
     size_t pending_sweep_at;
     struct map answered;     /* pid -> struct pending_exec that its loader may ask for again */
     struct map journal;      /* tid -> struct journal_entry */
+    struct map fetched;      /* tid -> what was fetched for a call that comes again */
     struct parking *parking; /* NULL until the first deferred call */
 
     char *loader_path; /* what the host executes; a private copy when loader_dir is set */
@@ -113,6 +114,17 @@ struct trap {
     int was_subreaper;
 };
 
+/* What was fetched for a call, and the way it comes: see fetch.c. */
+#define TRAP_FETCH_MAX 8
+struct trap_fetch {
+    int numbers[TRAP_FETCH_MAX];
+    int fds[TRAP_FETCH_MAX]; /* owned */
+    unsigned count;
+    bool theirs_open; /* the guest has its end of the socket, as `theirs` */
+    int theirs;
+    int ours;
+};
+
 /* A request together with the notification it came in: what request.port_data points to. */
 struct trap_call {
     struct pk_request request;
@@ -124,6 +136,7 @@ struct trap_call {
     bool held;                    /* stopped under ptrace by inject(); the notification is gone */
     struct user_regs_struct regs; /* as they were at the stop, when held */
     uint64_t mask;                /* the thread's signal mask, when held */
+    struct trap_fetch fetch;
 };
 
 /* A notification that has to wait its turn. */
@@ -413,6 +426,7 @@ struct child_plan {
      * and waits for this word to change, which the supervisor writes. NULL: without interceptions.
      */
     atomic_int *go;
+    bool by_messenger; /* the listener is sent, see messenger.c; else it is taken */
     pid_t supervisor;
     pid_t kernel_tid;             /* of the supervisor, and ... */
     union trap_notice *to_notice; /* ... what wakes it there: see trap_wake() */
@@ -435,6 +449,45 @@ _Noreturn void reaper_main(struct child_plan *plan);
 
 /* trap_kill_descendants() with /proc opened by the caller. */
 int kill_descendants(int proc_fd);
+
+/* ---- messenger.c ---- */
+
+struct messenger;
+
+/*
+ * In the first process, before its filter: starts who sends the listener, with a report, over
+ * `link_fd`. Returns 0 or a negative errno. What it allocates stays until the reaper ends.
+ */
+int messenger_start(int link_fd, struct messenger **ret_messenger);
+
+/* The filter is there, or not (a negative errno). Makes no system call. */
+void messenger_tell(struct messenger *messenger, int listener);
+
+/* ---- fetch.c: descriptors of guests where nobody may take them ---- */
+
+/*
+ * pk_port_ops.get_fd by other means: the calling thread itself sends the descriptor, by an
+ * injection. Some ten times slower. Returns it or a negative errno.
+ */
+int fetch_fd(struct trap_call *call, int number);
+
+/* The same for a descriptor that is only looked at: an O_PATH one, quickly. */
+int fetch_look(const struct trap_call *call, int number);
+
+/* In a thread that is held and about to be let go: closes what fetch_fd() left in it. */
+void fetch_end(struct trap_call *call);
+
+/*
+ * An answer that a held thread cannot get: makes the call come again, with what was fetched. Returns
+ * true when it does; the answer is discarded then.
+ */
+bool fetch_again(struct trap_call *call, struct pk_answer *answer);
+
+/* At the beginning of a call, and at its end. Cheap while nothing is fetched. */
+void fetch_take(struct trap_call *call, const struct seccomp_notif *notif);
+void fetch_release(struct trap_call *call);
+
+void fetch_free_all(struct trap *trap);
 
 /* ---- walls.c ---- */
 

@@ -46,7 +46,7 @@ struct trap_features {
     bool addfd_send;        /* 5.14: one call less per open */
     bool wait_killable;     /* 5.19: else the journal of the last mutating call */
     bool sync_wake_up;      /* 6.6: else a served call may wake another CPU (slower) */
-    bool pidfd_getfd;       /* required */
+    bool pidfd_getfd;       /* 5.6: else guests send us their descriptors (fetch.c) */
     bool process_vm;        /* reading a child's memory works (Yama, LSM): required */
     bool seize;             /* ptrace(SEIZE) of a child works: required */
     bool pidfd_thread;      /* 6.9 */

@@ -1,0 +1,268 @@
+/*
+ * Descriptors of guests without pidfd_getfd(2), which the profiles of container engines forbid.
+ *
+ * The thread that made the call sends the descriptor: a socket is installed in it, an injection
+ * (inject.c) makes it call sendmsg(2), and it is held until its call is answered. The message lies
+ * below its stack pointer, where nothing of its own is, and what was there is put back.
+ *
+ * An answer that a held thread cannot get (deferred, exec) makes the call come again, with what was
+ * fetched kept for it. Another thread of the guest may meanwhile write to the socket, or put
+ * another file on the number: then we get another of the guest's own descriptors, which it could
+ * have named in the first place.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "trap/trap-internal.h"
+
+#define RED_ZONE 128
+
+/* What a thread's call was given, until it comes again. */
+struct kept {
+    int nr;
+    uint64_t args[6];
+    struct trap_fetch fetch;
+};
+
+static void close_all(struct trap_fetch *fetch)
+{
+    for (unsigned i = 0; i < fetch->count; i++)
+        base_close(fetch->fds[i]);
+    fetch->count = 0;
+}
+
+static int find(const struct trap_fetch *fetch, int number)
+{
+    for (unsigned i = 0; i < fetch->count; i++)
+        if (fetch->numbers[i] == number)
+            return fcntl(fetch->fds[i], F_DUPFD_CLOEXEC, 0);
+    return -1;
+}
+
+/* For the call's second coming, if there is one. Without room that is done again. */
+static void add(struct trap_fetch *fetch, int number, int fd)
+{
+    int copy = fetch->count < TRAP_FETCH_MAX ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+
+    if (copy < 0)
+        return;
+    fetch->numbers[fetch->count] = number;
+    fetch->fds[fetch->count++] = copy;
+}
+
+int fetch_look(const struct trap_call *call, int number)
+{
+    char path[64];
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", call->tid, number);
+    fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? -EBADF : -errno;
+    return fd;
+}
+
+/* ---- the socket ---- */
+
+static int open_socket(struct trap_call *call)
+{
+    cleanup_close int ours = -1;
+    cleanup_close int theirs = -1;
+    int ends[2];
+    int number;
+
+    if (call->fetch.theirs_open)
+        return 0;
+    if (call->held)
+        return -EBUSY; /* nothing can be installed any more */
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+        return -errno;
+    ours = ends[0];
+    theirs = ends[1];
+    number = trap_add_fd(call->trap, call->id, theirs, -1, O_CLOEXEC);
+    if (number < 0)
+        return number;
+    call->fetch.theirs = number;
+    call->fetch.ours = take_fd(&ours);
+    call->fetch.theirs_open = true;
+    return 0;
+}
+
+static int receive(int socket)
+{
+    char byte;
+    struct iovec data = {.iov_base = &byte, .iov_len = 1};
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct msghdr message = {.msg_iov = &data,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
+    int fd;
+
+    if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) < 0)
+        return -errno;
+    if (message.msg_controllen < CMSG_LEN(sizeof(int)) ||
+        control.header.cmsg_type != SCM_RIGHTS)
+        return -EBADF;
+    memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
+    return fd;
+}
+
+void fetch_end(struct trap_call *call)
+{
+    struct pk_injected_call close_theirs = {SYS_close, {(uint64_t)call->fetch.theirs}};
+    int64_t value;
+
+    if (!call->fetch.theirs_open)
+        return;
+    call->fetch.theirs_open = false;
+    base_close(take_fd(&call->fetch.ours));
+    if (call->held)
+        inject_calls(&call->request, &close_theirs, 1, &value);
+}
+
+/* ---- the message ---- */
+
+/* As it lies in the guest, with addresses there. */
+struct wire {
+    struct msghdr message;
+    struct iovec data;
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control;
+    char byte;
+};
+
+static void fill(struct wire *wire, uint64_t at, int number)
+{
+    memset(wire, 0, sizeof(*wire));
+    wire->message.msg_iov = (struct iovec *)(at + offsetof(struct wire, data));
+    wire->message.msg_iovlen = 1;
+    wire->message.msg_control = (void *)(at + offsetof(struct wire, control));
+    wire->message.msg_controllen = sizeof(wire->control);
+    wire->data.iov_base = (void *)(at + offsetof(struct wire, byte));
+    wire->data.iov_len = 1;
+    wire->control.header = (struct cmsghdr){
+        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+    memcpy(CMSG_DATA(&wire->control.header), &number, sizeof(number));
+}
+
+static int make_it_send(struct trap_call *call, int number)
+{
+    struct pk_request *request = &call->request;
+    struct pk_injected_call send = {SYS_sendmsg};
+    struct wire wire, old;
+    int64_t value = 0;
+    uint64_t at;
+    int r = inject_calls(request, NULL, 0, NULL); /* stops it: now its stack is known */
+
+    if (r < 0)
+        return r;
+    at = (call->regs.rsp - RED_ZONE - sizeof(wire)) & ~15ULL;
+    fill(&wire, at, number);
+    r = pk_read(request, at, &old, sizeof(old));
+    if (r == 0)
+        r = pk_write(request, at, &wire, sizeof(wire));
+    if (r < 0)
+        return r;
+    send.args[0] = (uint64_t)call->fetch.theirs;
+    send.args[1] = at;
+    send.args[2] = MSG_NOSIGNAL | MSG_DONTWAIT;
+    r = inject_calls(request, &send, 1, &value);
+    pk_write(request, at, &old, sizeof(old));
+    return r < 0 ? r : value < 0 ? (int)value : 0;
+}
+
+int fetch_fd(struct trap_call *call, int number)
+{
+    cleanup_close int seen = -1;
+    int fd = find(&call->fetch, number);
+    int r;
+
+    if (fd >= 0)
+        return fd;
+    seen = fetch_look(call, number);
+    if (seen < 0)
+        return take_fd(&seen);
+    r = open_socket(call);
+    if (r == 0)
+        r = make_it_send(call, number);
+    if (r < 0)
+        return r;
+    fd = receive(call->fetch.ours);
+    if (fd >= 0)
+        add(&call->fetch, number, fd);
+    return fd;
+}
+
+/* ---- the second coming ---- */
+
+bool fetch_again(struct trap_call *call, struct pk_answer *answer)
+{
+    struct kept *kept;
+
+    if (!call->held || call->fetch.count == 0 ||
+        (answer->kind != PK_ANSWER_DEFERRED && answer->kind != PK_ANSWER_EXEC))
+        return false;
+    kept = calloc(1, sizeof(*kept));
+    if (kept == NULL || map_set(&call->trap->fetched, (uint64_t)call->tid, kept) < 0) {
+        free(kept);
+        return false;
+    }
+    kept->nr = call->request.nr;
+    memcpy(kept->args, call->request.args, sizeof(kept->args));
+    kept->fetch = call->fetch;
+    call->fetch.count = 0;
+    pk_answer_discard(answer);
+    inject_restart(call);
+    return true;
+}
+
+void fetch_take(struct trap_call *call, const struct seccomp_notif *notif)
+{
+    struct kept *kept = map_remove(&call->trap->fetched, (uint64_t)call->tid);
+
+    if (kept == NULL)
+        return;
+    if (kept->nr == notif->data.nr &&
+        memcmp(kept->args, notif->data.args, sizeof(kept->args)) == 0) {
+        memcpy(call->fetch.fds, kept->fetch.fds, sizeof(call->fetch.fds));
+        memcpy(call->fetch.numbers, kept->fetch.numbers, sizeof(call->fetch.numbers));
+        call->fetch.count = kept->fetch.count;
+    } else {
+        close_all(&kept->fetch);
+    }
+    free(kept);
+}
+
+void fetch_release(struct trap_call *call)
+{
+    fetch_end(call);
+    close_all(&call->fetch);
+}
+
+void fetch_free_all(struct trap *trap)
+{
+    struct map_slot *slot;
+    size_t cursor = 0;
+
+    while ((slot = map_next(&trap->fetched, &cursor))) {
+        struct kept *kept = slot->value;
+
+        close_all(&kept->fetch);
+        free(kept);
+    }
+    map_free(&trap->fetched);
+}
