@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -102,9 +104,17 @@ static int ids_after(const char *status, const char *word, unsigned *ret_effecti
     return 0;
 }
 
+static bool may_claim_a_process(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+
+    return syscall(SYS_capget, &header, data) == 0 && data[0].effective & (1U << CAP_SYS_ADMIN);
+}
+
 /*
  * What the host would have said of the guest. Only a privileged process kernel may say it; and only
- * then a guest's ids differ from ours.
+ * then a guest's ids differ from ours. In a container root may claim ids, but no process.
  */
 static int host_credentials(pid_t pid, struct ucred *ret_credentials)
 {
@@ -123,6 +133,8 @@ static int host_credentials(pid_t pid, struct ucred *ret_credentials)
         r = ids_after(strbuf_text(&status), "\nGid:", &found.gid);
     if (r == 0)
         *ret_credentials = found;
+    if (r == 0 && !may_claim_a_process())
+        ret_credentials->pid = getpid();
     return r;
 }
 

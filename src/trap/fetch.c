@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -76,6 +77,7 @@ static int open_socket(struct trap_call *call)
 {
     cleanup_close int ours = -1;
     cleanup_close int theirs = -1;
+    struct rlimit old;
     int ends[2];
     int number;
 
@@ -88,6 +90,10 @@ static int open_socket(struct trap_call *call)
     ours = ends[0];
     theirs = ends[1];
     number = trap_add_fd(call->trap, call->id, theirs, -1, O_CLOEXEC);
+    if (number == -EMFILE && trap_make_room(call->tid, &old) == 0) {
+        number = trap_add_fd(call->trap, call->id, theirs, -1, O_CLOEXEC);
+        prlimit(call->tid, RLIMIT_NOFILE, &old, NULL);
+    }
     if (number < 0)
         return number;
     call->fetch.theirs = number;

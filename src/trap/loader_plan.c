@@ -138,14 +138,9 @@ static int try_install(struct trap_call *call, int fd, bool answer,
 static int install(struct trap_call *call, int fd, bool answer, struct pending_installed *installed)
 {
     struct rlimit old;
-    struct rlimit more;
     int r = try_install(call, fd, answer, installed);
 
-    if (r != -EMFILE || prlimit(call->tid, RLIMIT_NOFILE, NULL, &old) < 0)
-        return r;
-    more.rlim_cur = old.rlim_cur + 2;
-    more.rlim_max = more.rlim_cur > old.rlim_max ? more.rlim_cur : old.rlim_max;
-    if (prlimit(call->tid, RLIMIT_NOFILE, &more, NULL) < 0)
+    if (r != -EMFILE || trap_make_room(call->tid, &old) < 0)
         return r;
     r = try_install(call, fd, answer, installed);
     prlimit(call->tid, RLIMIT_NOFILE, &old, NULL);

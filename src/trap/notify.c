@@ -91,6 +91,17 @@ static int add_fd(struct trap *trap, uint64_t id, int fd, int number, unsigned f
     return r;
 }
 
+int trap_make_room(pid_t tid, struct rlimit *ret_old)
+{
+    struct rlimit more;
+
+    if (prlimit(tid, RLIMIT_NOFILE, NULL, ret_old) < 0)
+        return -errno;
+    more.rlim_cur = ret_old->rlim_cur + 2;
+    more.rlim_max = more.rlim_cur > ret_old->rlim_max ? more.rlim_cur : ret_old->rlim_max;
+    return prlimit(tid, RLIMIT_NOFILE, &more, NULL) < 0 ? -errno : 0;
+}
+
 int trap_add_fd(struct trap *trap, uint64_t id, int fd, int number, unsigned fd_flags)
 {
     return add_fd(trap, id, fd, number, fd_flags, 0);

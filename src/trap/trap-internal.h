@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/user.h>
 #include <time.h>
 
@@ -155,6 +156,12 @@ bool trap_is_waiting(const struct trap *trap, uint64_t id);
 
 /* Answers a notification with a value or a negative errno. Returns 0, -ENOENT when it is gone. */
 int trap_send(struct trap *trap, uint64_t id, int64_t value);
+
+/*
+ * Raises a thread's limit of open files a little, where it may be, for an installation that is none
+ * of the guest's doing. The caller puts `ret_old` back. Returns 0 or a negative errno.
+ */
+int trap_make_room(pid_t tid, struct rlimit *ret_old);
 
 /* Answers "let the host run it". */
 int trap_send_native(struct trap *trap, uint64_t id);

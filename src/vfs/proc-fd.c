@@ -91,6 +91,41 @@ static int fd_list(const struct pseudo_access *access, struct pseudo_listing *li
 const struct pseudo_directory proc_fd_directory = {fd_lookup, fd_list};
 const struct pseudo_directory proc_fdinfo_directory = {fd_lookup, fd_list};
 
+/* How a descriptor was opened; O_PATH when that cannot be known. */
+static int access_of(const struct proc_task *task, int number)
+{
+    cleanup_strbuf struct strbuf text = {0};
+    const char *flags;
+    char name[32];
+
+    snprintf(name, sizeof(name), "fdinfo/%d", number);
+    if (io_read_file(task->dir, name, 4096, &text) < 0)
+        return O_PATH;
+    flags = strstr(strbuf_text(&text), "flags:");
+    return flags ? (int)strtoul(flags + 6, NULL, 8) & (O_ACCMODE | O_PATH) : O_PATH;
+}
+
+/*
+ * Where nobody may take descriptors (containers): a file opened anew, with no more rights than the
+ * guest's own descriptor has; of all else the object alone.
+ */
+static int reopen(const struct proc_task *task, int number)
+{
+    cleanup_close int fd = -1;
+    struct stat stat;
+    char name[32];
+    int file;
+
+    snprintf(name, sizeof(name), "fd/%d", number);
+    fd = openat(task->dir, name, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode))
+        return take_fd(&fd);
+    file = openat(task->dir, name, access_of(task, number) | O_CLOEXEC | O_NONBLOCK);
+    return file < 0 ? take_fd(&fd) : file;
+}
+
 /*
  * Duplicates a descriptor of a process. `dir` pins the task: when the number had been reused, the
  * file would not be found there, so the look comes after the duplication.
@@ -108,6 +143,8 @@ static int duplicate(struct pk_kernel *kernel, const struct proc_task *task, int
         fd = (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
         if (fd < 0 && errno == ESRCH)
             pk_process_forget_pidfd(found->process);
+        else if (fd < 0 && (errno == EPERM || errno == ENOSYS))
+            return reopen(task, number);
         else if (fd < 0)
             return errno == EBADF ? -ENOENT : -errno;
     }
