@@ -205,9 +205,10 @@ static int mount_proc(void)
         if (mount("/dev/null", masked[i], NULL, MS_BIND, NULL) < 0 && errno != ENOENT)
             return -1;
     for (size_t i = 0; i < CALLS(read_only); i++)
-        if (mount(read_only[i], read_only[i], NULL, MS_BIND | MS_REC, NULL) < 0 ||
-            mount(NULL, read_only[i], NULL,
-                  MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+        if (access(read_only[i], F_OK) == 0 &&
+            (mount(read_only[i], read_only[i], NULL, MS_BIND | MS_REC, NULL) < 0 ||
+             mount(NULL, read_only[i], NULL,
+                   MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0))
             return -1;
     return 0;
 }
