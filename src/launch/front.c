@@ -266,6 +266,25 @@ static int wait_for_end(pid_t supervisor, int report_fd, struct launch_result *r
     return last.outcome.error;
 }
 
+/*
+ * Process 1 of a container gets the orphans of all others in it, who wait for nobody. Only those
+ * are taken here: the supervisor's end is wanted elsewhere.
+ */
+static void bury_strangers(int number)
+{
+    int before = errno;
+    siginfo_t info;
+
+    (void)number;
+    for (;;) {
+        info.si_pid = 0;
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0 ||
+            info.si_pid == signal_targets.supervisor || waitpid(info.si_pid, NULL, WNOHANG) <= 0)
+            break;
+    }
+    errno = before;
+}
+
 static void front_signals(void)
 {
     struct sigaction action = {.sa_sigaction = forward_from_process,
@@ -276,6 +295,8 @@ static void front_signals(void)
     sigaction(SIGQUIT, &action, NULL);
     for (size_t i = 0; i < array_length(forwarded); i++)
         handle(forwarded[i], forward_signal);
+    if (getpid() == 1)
+        handle(SIGCHLD, bury_strangers);
 }
 
 static pid_t fork_supervisor(const struct launch_options *options, const struct launch_hooks *hooks,

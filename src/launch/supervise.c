@@ -137,6 +137,9 @@ static int prepare_host(struct run *run)
 
     trap_expect(&run->features);
     drop_features(&run->features, run->options->without);
+    if (r == 0 && !run->features.pidfd_getfd && run->options->net_rules.count)
+        r = base_fail(run->error, EPERM, "start the container with --cap-add SYS_PTRACE",
+                      "network rules need pidfd_getfd, which this container forbids");
     if (r == 0)
         r = limits_prepare(&run->options->limits, &run->limits, run->error);
     if (r == 0)

@@ -165,30 +165,89 @@ static void fill(struct wire *wire, uint64_t at, int number)
     memcpy(CMSG_DATA(&wire->control.header), &number, sizeof(number));
 }
 
-static int make_it_send(struct trap_call *call, int number)
+/*
+ * Lets the held thread make one call with a message below its stack pointer: `wire`, which is what
+ * lies there afterwards. Returns the call's value or a negative errno.
+ */
+static int64_t call_with(struct trap_call *call, long nr, int flags, int number, struct wire *wire)
 {
     struct pk_request *request = &call->request;
-    struct pk_injected_call send = {SYS_sendmsg};
-    struct wire wire, old;
+    uint64_t at = (call->regs.rsp - RED_ZONE - sizeof(*wire)) & ~15ULL;
+    struct pk_injected_call injected = {(int)nr, {(uint64_t)call->fetch.theirs, at, (uint64_t)flags}};
+    struct wire old;
     int64_t value = 0;
-    uint64_t at;
-    int r = inject_calls(request, NULL, 0, NULL); /* stops it: now its stack is known */
+    int r = pk_read(request, at, &old, sizeof(old));
 
-    if (r < 0)
-        return r;
-    at = (call->regs.rsp - RED_ZONE - sizeof(wire)) & ~15ULL;
-    fill(&wire, at, number);
-    r = pk_read(request, at, &old, sizeof(old));
+    fill(wire, at, number);
     if (r == 0)
-        r = pk_write(request, at, &wire, sizeof(wire));
+        r = pk_write(request, at, wire, sizeof(*wire));
     if (r < 0)
         return r;
-    send.args[0] = (uint64_t)call->fetch.theirs;
-    send.args[1] = at;
-    send.args[2] = MSG_NOSIGNAL | MSG_DONTWAIT;
-    r = inject_calls(request, &send, 1, &value);
+    r = inject_calls(request, &injected, 1, &value);
+    if (r == 0)
+        r = pk_read(request, at, wire, sizeof(*wire));
     pk_write(request, at, &old, sizeof(old));
-    return r < 0 ? r : value < 0 ? (int)value : 0;
+    return r < 0 ? r : value;
+}
+
+static int make_it_send(struct trap_call *call, int number)
+{
+    struct wire wire;
+    int r = inject_calls(&call->request, NULL, 0, NULL); /* stops it: now its stack is known */
+    int64_t value = r < 0 ? r : call_with(call, SYS_sendmsg, MSG_NOSIGNAL | MSG_DONTWAIT, number, &wire);
+
+    return value < 0 ? (int)value : 0;
+}
+
+static int send_to(int socket, int fd)
+{
+    char byte = 0;
+    struct iovec data = {.iov_base = &byte, .iov_len = 1};
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct msghdr message = {.msg_iov = &data,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
+
+    control.header = (struct cmsghdr){
+        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+    memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
+    return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+/* Moves what it has got to the number that it is to have. */
+static int move(struct trap_call *call, int from, int to, unsigned fd_flags)
+{
+    struct pk_injected_call calls[2] = {
+        {SYS_dup3, {(uint64_t)from, (uint64_t)to, fd_flags & O_CLOEXEC}},
+        {SYS_close, {(uint64_t)from}}};
+    int64_t values[2] = {0};
+    int r = inject_calls(&call->request, calls, 2, values);
+
+    return r < 0 ? r : (int)values[0];
+}
+
+int fetch_give(struct trap_call *call, int fd, int number, unsigned fd_flags)
+{
+    int flags = MSG_DONTWAIT | (fd_flags & O_CLOEXEC ? MSG_CMSG_CLOEXEC : 0);
+    struct wire wire;
+    int64_t value;
+    int got;
+
+    if (!call->fetch.theirs_open)
+        return -EBUSY;
+    value = send_to(call->fetch.ours, fd);
+    if (value == 0)
+        value = call_with(call, SYS_recvmsg, flags, -1, &wire);
+    if (value < 0)
+        return (int)value;
+    if (wire.message.msg_controllen < CMSG_LEN(sizeof(int)))
+        return -EMFILE;
+    memcpy(&got, CMSG_DATA(&wire.control.header), sizeof(got));
+    return number < 0 || number == got ? got : move(call, got, number, fd_flags);
 }
 
 int fetch_fd(struct trap_call *call, int number)

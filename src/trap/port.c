@@ -126,7 +126,8 @@ static int port_add_fd(struct pk_request *request, int fd, int number, unsigned 
 {
     struct trap_call *call = call_of(request);
 
-    return call->held ? -EBUSY : trap_add_fd(call->trap, call->id, fd, number, fd_flags);
+    return call->held ? fetch_give(call, fd, number, fd_flags)
+                      : trap_add_fd(call->trap, call->id, fd, number, fd_flags);
 }
 
 static bool port_is_waiting(struct pk_request *request)

@@ -481,6 +481,9 @@ int fetch_fd(struct trap_call *call, int number);
 /* The same for a descriptor that is only looked at: an O_PATH one, quickly. */
 int fetch_look(const struct trap_call *call, int number);
 
+/* pk_port_ops.add_fd for a thread that is held for fetch_fd(): it receives the descriptor. */
+int fetch_give(struct trap_call *call, int fd, int number, unsigned fd_flags);
+
 /* In a thread that is held and about to be let go: closes what fetch_fd() left in it. */
 void fetch_end(struct trap_call *call);
 
