@@ -4,7 +4,7 @@ TEST_BUILD ?= build-test
 PREFIX     ?= /usr/local
 MESON      ?= meson
 
-.PHONY: all deps demo test test-vm test-kasan conformance conformance-ltp bench bench-api bench-attach fuzz coverage check format install clean help
+.PHONY: all deps demo test test-vm test-kasan conformance conformance-ltp bench bench-api bench-attach fuzz coverage check format install clean help programs soak
 
 all: $(BUILD)/build.ninja ## build everything
 	@ninja -C $(BUILD)
@@ -51,6 +51,12 @@ bench: all ## compare with native, bwrap, proot and runsc
 	@tools/install-deps bench
 	@ninja -C $(BUILD) >/dev/null
 	@/usr/bin/python3 bench/run.py --cerebro $(BUILD)/src/cli/cerebro $(BENCH_ARGS)
+
+programs: all ## what real programs cost; PROGRAMS_ARGS="--uid 65534 nginx"
+	@/usr/bin/python3 bench/programs.py --cerebro $(BUILD)/src/cli/cerebro $(PROGRAMS_ARGS)
+
+soak: all ## MINUTES (default 30) of mixed load under one kernel, which must stay as it was
+	@CEREBRO=$(abspath $(BUILD))/src/cli/cerebro tools/soak --minutes $(or $(MINUTES),30) $(SOAK_ARGS)
 
 bench-api: all ## what calls cost through the C library
 	@CEREBRO=$(abspath $(BUILD))/src/cli/cerebro $(BUILD)/bench/bench_api $(BENCH_ARGS)

@@ -146,7 +146,7 @@ _cerebro_run()
     --limit | --limit=)
         # Behind "memory=" comes a number, which nobody can guess.
         if [[ $cur == *,* || $COMP_LINE =~ (--limit[ =][ ]*[a-z]*)$ ]]; then
-            _cerebro_list "$cur" "memory= pids= files= cpu= fsize="
+            _cerebro_list "$cur" "memory= pids= files= cpu= fsize= wall= cpus= io="
         fi
         ;;
     --trace=)

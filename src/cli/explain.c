@@ -112,16 +112,18 @@ static void add_limits(struct strbuf *out, const struct profile *profile)
     bool any = false;
 
     strbuf_add_string(out, "Limits\n");
-    for (int i = 0; i < PROFILE_LIMITS; i++) {
-        bool is_size = i == PROFILE_MEMORY || i == PROFILE_FSIZE;
+    for (int i = 0; i < PK_LIMIT_COUNT; i++) {
+        bool is_size = i == PK_LIMIT_MEMORY || i == PK_LIMIT_FSIZE || i == PK_LIMIT_IO;
         char size[32], text[64];
 
         if (profile->limits[i].origin.line == 0)
             continue;
         any = true;
-        snprintf(size, sizeof(size), "%" PRIu64 "%s", profile->limits[i].value,
-                 i == PROFILE_CPU ? " seconds" : "");
-        snprintf(text, sizeof(text), "%s: %s", profile_limit_name((enum profile_limit)i),
+        pk_limit_format((enum pk_limit)i, profile->limits[i].value, size);
+        if (i == PK_LIMIT_CPU || i == PK_LIMIT_PIDS || i == PK_LIMIT_FILES)
+            snprintf(size, sizeof(size), "%" PRIu64 "%s", profile->limits[i].value,
+                     i == PK_LIMIT_CPU ? " seconds" : "");
+        snprintf(text, sizeof(text), "%s: %s", pk_limit_name((enum pk_limit)i),
                  is_size ? cli_format_size(profile->limits[i].value, size) : size);
         add_line(out, profile, text, &profile->limits[i].origin);
     }
@@ -276,16 +278,17 @@ static void add_environment_options(struct strbuf *out, const struct profile *pr
 static void add_value_options(struct strbuf *out, const struct profile *profile)
 {
     bool host = profile_has_network(profile);
+    char value[32];
 
     if (host)
         strbuf_add_string(out, " --net host");
     for (size_t i = 0; host && i < profile->rule_count; i++)
         add_option(out, profile->rules[i].allow ? "--allow-net" : "--deny-net",
                    profile->rules[i].text, "");
-    for (int i = 0; i < PROFILE_LIMITS; i++)
+    for (int i = 0; i < PK_LIMIT_COUNT; i++)
         if (profile->limits[i].origin.line)
-            strbuf_addf(out, " --limit %s=%" PRIu64, profile_limit_name((enum profile_limit)i),
-                        profile->limits[i].value);
+            strbuf_addf(out, " --limit %s=%s", pk_limit_name((enum pk_limit)i),
+                        pk_limit_format((enum pk_limit)i, profile->limits[i].value, value));
     if (profile->uid.origin.line)
         strbuf_addf(out, " --uid %" PRIu64 ":%" PRIu64, profile->uid.value, profile->gid.value);
     for (size_t i = 0; i < profile->denied_count; i++)
@@ -408,11 +411,11 @@ static void add_json_limits(struct strbuf *out, const struct profile *profile)
     bool any = false;
 
     strbuf_add_string(out, ",\"limits\":{");
-    for (int i = 0; i < PROFILE_LIMITS; i++) {
+    for (int i = 0; i < PK_LIMIT_COUNT; i++) {
         if (profile->limits[i].origin.line == 0)
             continue;
         strbuf_addf(out, "%s\"%s\":{\"value\":%" PRIu64, any ? "," : "",
-                    profile_limit_name((enum profile_limit)i), profile->limits[i].value);
+                    pk_limit_name((enum pk_limit)i), profile->limits[i].value);
         add_json_origin(out, profile, &profile->limits[i].origin);
         strbuf_add_string(out, "}");
         any = true;

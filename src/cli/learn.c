@@ -72,16 +72,15 @@ static int take_rules(struct profile *profile, const struct launch_options *laun
 
 static void take_options(struct profile *profile, const struct launch_options *launch)
 {
-    const uint64_t limits[] = {launch->limits.memory, launch->limits.pids,
-                               launch->limits.open_files, launch->limits.cpu_seconds,
-                               launch->limits.file_size};
+    struct pk_limits limits = launch->limits;
     const struct profile_origin given = {.line = 1};
 
     profile->minimal_view = (struct profile_value){1, given};
     profile->network = (struct profile_value){launch->net == PK_NET_HOST, given};
-    for (int i = 0; i < PROFILE_LIMITS; i++)
-        if (limits[i])
-            profile->limits[i] = (struct profile_value){limits[i], given};
+    for (int i = 0; i < PK_LIMIT_COUNT; i++)
+        if (*pk_limit_field(&limits, (enum pk_limit)i))
+            profile->limits[i] =
+                (struct profile_value){*pk_limit_field(&limits, (enum pk_limit)i), given};
     if (launch->has_uid) {
         profile->uid = (struct profile_value){launch->uid, given};
         profile->gid = (struct profile_value){launch->gid, given};

@@ -13,6 +13,7 @@
 #include "base/strbuf.h"
 #include "cli/cli.h"
 #include "cli/learn.h"
+#include "core/limit-values.h"
 #include "profile/record.h"
 
 #define STATS_ROWS 20
@@ -246,16 +247,9 @@ static void add_faults_json(struct strbuf *out, const struct pk_faults *faults)
 
 static const char *format_limit(const struct launch_breach *breach, char text[32])
 {
-    static const char units[] = "KMGT";
-    uint64_t value = breach->limit;
-    int unit = -1;
+    int limit = pk_limit_find(breach->name);
 
-    while (units[unit + 1] && value % 1024 == 0 && value) {
-        value /= 1024;
-        unit++;
-    }
-    snprintf(text, 32, unit < 0 ? "%" PRIu64 : "%" PRIu64 "%c", value, unit < 0 ? 0 : units[unit]);
-    return text;
+    return pk_limit_format(limit < 0 ? PK_LIMIT_PIDS : (enum pk_limit)limit, breach->limit, text);
 }
 
 /* What happened to the program, and so what the number of times counts. */
@@ -267,10 +261,13 @@ static const char *breach_text(const struct launch_breach *breach)
                  {"pids", "new processes refused"},
                  {"files", "descriptors refused"},
                  {"cpu", "processes ended by SIGXCPU"},
-                 {"fsize", "writes refused or ended by SIGXFSZ"}};
+                 {"fsize", "writes refused or ended by SIGXFSZ"},
+                 {"wall", "all processes ended"}};
 
     if (breach->evidence == LAUNCH_SEEN)
-        return "no cgroup here, but it was seen to be full, times";
+        return strcmp(breach->name, "memory") == 0
+                   ? "no cgroup here: the processes together were seen above it and ended"
+                   : "no cgroup here, but it was seen to be full, times";
     for (size_t i = 0; i < array_length(texts); i++)
         if (strcmp(texts[i].name, breach->name) == 0)
             return texts[i].text;

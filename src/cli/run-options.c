@@ -254,47 +254,6 @@ static int set_uid(struct run_options *options, char *text)
     return 0;
 }
 
-static int set_limit(struct pk_limits *limits, const char *name, const char *value)
-{
-    const struct {
-        const char *name;
-        uint64_t *field;
-    } known[] = {{"memory", &limits->memory},
-                 {"pids", &limits->pids},
-                 {"files", &limits->open_files},
-                 {"cpu", &limits->cpu_seconds},
-                 {"fsize", &limits->file_size}};
-    uint64_t number;
-
-    for (size_t i = 0; i < array_length(known); i++) {
-        if (strcmp(name, known[i].name) != 0)
-            continue;
-        if (io_parse_size(value, &number) < 0 || number == 0)
-            return cli_usage("run", "--limit %s: '%s' is not a positive number", name, value);
-        *known[i].field = number;
-        return 0;
-    }
-    return cli_usage("run", "--limit knows memory, pids, files, cpu and fsize, not '%s'", name);
-}
-
-static int set_limits(struct run_options *options, char *text)
-{
-    char *save = NULL;
-
-    for (char *item = strtok_r(text, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
-        char *equals = strchr(item, '=');
-        int r;
-
-        if (equals == NULL)
-            return cli_usage("run", "--limit takes NAME=VALUE, not '%s'", item);
-        *equals = '\0';
-        r = set_limit(&options->launch.limits, item, equals + 1);
-        if (r)
-            return r;
-    }
-    return 0;
-}
-
 static int set_channel(struct launch_options *launch, const char *text)
 {
     uint64_t fd;
@@ -418,7 +377,7 @@ static int set_option(struct run_options *options, int option, char *value)
         launch->allocator = value;
         return 0;
     case OPT_LIMIT:
-        return set_limits(options, value);
+        return run_set_limits(&options->launch.limits, value);
     case OPT_TRACE:
         return run_set_trace(options, value);
     case OPT_TRACE_TO:

@@ -60,6 +60,8 @@ int run_set_rotation(struct audit_options *audit, char *text);
 
 /* --mount. Returns 0, or the exit status after printing what is wrong. `text` is kept and changed.
  */
+/* NAME=VALUE with commas; changes `text`. In run-limits.c. */
+int run_set_limits(struct pk_limits *limits, char *text);
 int run_add_mount(struct run_options *options, char *text);
 
 /* ---- run-places.c ---- */

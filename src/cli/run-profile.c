@@ -117,15 +117,9 @@ static int apply_environment(struct run_options *options)
 
 static void apply_values(struct launch_options *launch, const struct profile *profile)
 {
-    uint64_t *const fields[] = {
-        [PROFILE_MEMORY] = &launch->limits.memory,    [PROFILE_PIDS] = &launch->limits.pids,
-        [PROFILE_FILES] = &launch->limits.open_files, [PROFILE_CPU] = &launch->limits.cpu_seconds,
-        [PROFILE_FSIZE] = &launch->limits.file_size,
-    };
-
-    for (int i = 0; i < PROFILE_LIMITS; i++)
+    for (int i = 0; i < PK_LIMIT_COUNT; i++)
         if (profile->limits[i].origin.line)
-            *fields[i] = profile->limits[i].value;
+            *pk_limit_field(&launch->limits, (enum pk_limit)i) = profile->limits[i].value;
     launch->view = profile->minimal_view.value ? LAUNCH_VIEW_MINIMAL : LAUNCH_VIEW_HOST;
     launch->report_only = profile->report_only.value;
     launch->net = profile->network.value ? PK_NET_HOST : PK_NET_NONE;

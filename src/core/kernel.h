@@ -35,11 +35,14 @@ enum pk_net_mode { PK_NET_NONE, PK_NET_HOST };
 
 /* Limits on the tree; 0 means none. */
 struct pk_limits {
-    uint64_t memory;      /* bytes */
-    uint64_t pids;        /* threads and processes */
-    uint64_t open_files;  /* per process */
-    uint64_t cpu_seconds; /* per process */
-    uint64_t file_size;   /* bytes */
+    uint64_t memory;           /* bytes */
+    uint64_t pids;             /* threads and processes */
+    uint64_t open_files;       /* per process */
+    uint64_t cpu_seconds;      /* per process */
+    uint64_t file_size;        /* bytes */
+    uint64_t wall_ms;          /* from the start of the first process */
+    uint64_t cpus_thousandths; /* processors at a time */
+    uint64_t io_bytes;         /* a second, read and written, on each block device */
 };
 
 /* What the user asked for; fixed before the guest starts. */

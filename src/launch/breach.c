@@ -85,9 +85,13 @@ void limits_find_breaches(const struct limits_holder *holder, const struct pk_st
             read_counter(memory, "memory.oom_control", "oom_kill"));
     add(result, "pids", limits->pids,
         read_counter(unified, "pids.events", "max") + read_counter(pids, "pids.events", "max"));
-    if (holder->seen_full)
-        add_evidence(result, LAUNCH_SEEN, "pids", limits->pids, *holder->seen_full);
-    if (holder->data_limit && ended_badly(status))
+    if (holder->seen && holder->process_limit)
+        add_evidence(result, LAUNCH_SEEN, "pids", limits->pids, holder->seen->full);
+    if (holder->seen && holder->seen->wall)
+        add(result, "wall", limits->wall_ms, 1);
+    if (holder->seen && holder->seen->memory)
+        add_evidence(result, LAUNCH_SEEN, "memory", limits->memory, 1);
+    else if (holder->data_limit && ended_badly(status))
         add_evidence(result, LAUNCH_SUSPECTED, "memory", limits->memory, 1);
     add(result, "files", limits->open_files, stats->too_many_files);
     add(result, "cpu", limits->cpu_seconds, ended_by(status, SIGXCPU));

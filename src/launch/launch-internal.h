@@ -167,18 +167,43 @@ bool launch_is_unwanted(void);
 /* The signals that this process ignores. */
 void signals_ignored(sigset_t *ret_ignored);
 
+/* ---- account.c: the memory of a tree, added up ---- */
+
+#define ACCOUNT_PROCESSES 4096 /* more are not looked at */
+
+/* Room for a look, as no memory may be allocated where it happens. */
+struct account {
+    pid_t pids[ACCOUNT_PROCESSES];
+    unsigned count;
+};
+
+/*
+ * Bytes that the descendants of this process have resident, files included; what several share is
+ * counted once when that decides about `limit`. Async-signal-safe.
+ */
+uint64_t account_memory(struct account *account, uint64_t limit);
+
+/* Shared memory. Times in ns of CLOCK_MONOTONIC. */
+struct limits_seen {
+    _Atomic unsigned full; /* how often the number of processes was at its limit */
+    _Atomic uint64_t started;
+    _Atomic bool wall;   /* the time was up */
+    _Atomic bool memory; /* the processes together had more than they may */
+    struct account account;
+};
+
 /* What holds the limits of a tree. */
 struct limits_holder {
-    char cgroups[3][256];   /* directories made by us, "" where none: unified, pids, memory */
+    char cgroups[4][256];   /* directories made by us, "" where none: unified, pids, memory, cpu */
     uint64_t process_limit; /* RLIMIT_NPROC and RLIMIT_DATA where no cgroup could be made */
     uint64_t data_limit;
     struct pk_limits limits;
     struct rlimit open_files; /* as the user had it; ours is raised */
     /*
-     * How often the number of processes was seen at its limit; shared with the reaper, which looks
-     * because the host counts nowhere what it refuses. NULL: a cgroup counts.
+     * What the reaper sees, which looks now and then because the host counts nowhere what it
+     * refuses; shared with it. NULL: there is nothing to look at.
      */
-    _Atomic unsigned *seen_full;
+    struct limits_seen *seen;
 };
 
 /*
@@ -194,8 +219,8 @@ int limits_prepare(const struct pk_limits *limits, struct limits_holder *holder,
  */
 int limits_enter(struct limits_holder *holder);
 
-/* Looks whether the tree has as many processes as it may; what trap_start.look asks for. */
-void limits_look(struct limits_holder *holder, bool ended);
+/* Looks at what the host does not hold by itself; what trap_start.look asks for, and answers. */
+enum trap_verdict limits_look(struct limits_holder *holder, bool ended);
 
 /* How often: an interval in which a program that was refused a process has not given up yet. */
 #define LIMITS_LOOK_MS 100

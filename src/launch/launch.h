@@ -104,11 +104,11 @@ enum launch_evidence {
 struct launch_breach {
     enum launch_evidence evidence;
     char name[8];   /* as --limit names it */
-    uint64_t limit; /* in its unit: bytes, seconds or a number */
+    uint64_t limit; /* in the unit of struct pk_limits */
     uint64_t times; /* how often */
 };
 
-#define LAUNCH_BREACHES_MAX 5
+#define LAUNCH_BREACHES_MAX 7
 
 /* Why and how it ended. */
 struct launch_result {

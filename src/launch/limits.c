@@ -27,6 +27,9 @@
 
 #define CGROUPS      "/sys/fs/cgroup"
 #define GROUP_PREFIX "cerebro-"
+#define PERIOD_US    100000 /* the host's own for cpu.max */
+
+#define WALL_GRACE_NS 1000000000ULL /* between SIGTERM and the end */
 
 static int write_text(const char *directory, const char *file, const char *text)
 {
@@ -131,6 +134,38 @@ static int enter_group(const char *path)
     return write_text(path, "cgroup.procs", "0");
 }
 
+/* Microseconds of processor time in each tenth of a second. */
+static int write_quota(const char *path, uint64_t thousandths)
+{
+    char text[64];
+
+    snprintf(text, sizeof(text), "%llu %d", (unsigned long long)thousandths * (PERIOD_US / 1000),
+             PERIOD_US);
+    return write_text(path, "cpu.max", text);
+}
+
+/* On every block device that there is; one that takes no limit (no queue of its own) is left. */
+static int write_io(const char *path, uint64_t bytes)
+{
+    cleanup_dir DIR *devices = opendir("/sys/dev/block");
+    struct dirent *entry;
+    int result = -ENODEV;
+
+    while (devices && (entry = readdir(devices))) {
+        char text[128];
+        int r;
+
+        if (strchr(entry->d_name, ':') == NULL)
+            continue;
+        snprintf(text, sizeof(text), "%.32s rbps=%llu wbps=%llu", entry->d_name,
+                 (unsigned long long)bytes, (unsigned long long)bytes);
+        r = write_text(path, "io.max", text);
+        if (r == 0 || result < 0)
+            result = r;
+    }
+    return result;
+}
+
 /* cgroup v2: one group for all; needs the controllers delegated to our own group. */
 static int hold_unified(const struct pk_limits *limits, struct limits_holder *holder)
 {
@@ -149,6 +184,10 @@ static int hold_unified(const struct pk_limits *limits, struct limits_holder *ho
         write_text(path, "memory.swap.max", "0");
     if (r == 0 && limits->pids)
         r = write_number(path, "pids.max", limits->pids);
+    if (r == 0 && limits->cpus_thousandths)
+        r = write_quota(path, limits->cpus_thousandths);
+    if (r == 0 && limits->io_bytes)
+        r = write_io(path, limits->io_bytes);
     if (r < 0) {
         rmdir(path);
         path[0] = '\0';
@@ -244,11 +283,20 @@ static int hold_pids(const struct pk_limits *limits, struct limits_holder *holde
                          "mount a cgroup hierarchy with the pids controller, or run as a user",
                          "the host cannot limit the number of root's processes");
     holder->process_limit = threads_of_user() + limits->pids;
-    holder->seen_full = mmap(NULL, sizeof(*holder->seen_full), PROT_READ | PROT_WRITE,
-                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (holder->seen_full == MAP_FAILED)
-        holder->seen_full = NULL; /* the limit holds, only nobody is told */
     return 0;
+}
+
+/* Where the reaper has to look. */
+static int share_what_is_seen(struct limits_holder *holder, struct base_error *error)
+{
+    if (!holder->process_limit && !holder->data_limit && !holder->limits.wall_ms)
+        return 0;
+    holder->seen = mmap(NULL, sizeof(*holder->seen), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (holder->seen != MAP_FAILED)
+        return 0;
+    holder->seen = NULL;
+    return base_fail(error, ENOMEM, NULL, "no memory for the limits");
 }
 
 /*
@@ -281,11 +329,43 @@ static bool is_full(uint64_t process_limit)
     return try_process() == EAGAIN;
 }
 
-void limits_look(struct limits_holder *holder, bool ended)
+/* SIGTERM comes first, so that a program can end in its own way. */
+static enum trap_verdict look_at_time(const struct limits_holder *holder)
 {
+    struct limits_seen *seen = holder->seen;
+    uint64_t now = io_now_ns();
+    uint64_t up = seen->started + holder->limits.wall_ms * 1000000;
+
+    if (!holder->limits.wall_ms || !seen->started || now < up)
+        return TRAP_GO_ON;
+    if (now >= up + WALL_GRACE_NS)
+        return TRAP_END;
+    if (seen->wall)
+        return TRAP_GO_ON;
+    seen->wall = true;
+    return TRAP_ASK_TO_END;
+}
+
+/* The limit on each process does not hold their sum. */
+static enum trap_verdict look_at_memory(const struct limits_holder *holder)
+{
+    uint64_t limit = holder->data_limit;
+
+    if (!limit || account_memory(&holder->seen->account, limit) <= limit)
+        return TRAP_GO_ON;
+    holder->seen->memory = true;
+    return TRAP_END;
+}
+
+enum trap_verdict limits_look(struct limits_holder *holder, bool ended)
+{
+    enum trap_verdict verdict;
+
     /* Who has just ended made room for one. */
-    if (holder->seen_full && is_full(holder->process_limit - ended))
-        (*holder->seen_full)++;
+    if (holder->process_limit && is_full(holder->process_limit - ended))
+        holder->seen->full++;
+    verdict = ended ? TRAP_GO_ON : look_at_memory(holder);
+    return verdict != TRAP_GO_ON || ended ? verdict : look_at_time(holder);
 }
 
 static int hold_memory(const struct pk_limits *limits, struct limits_holder *holder)
@@ -295,6 +375,32 @@ static int hold_memory(const struct pk_limits *limits, struct limits_holder *hol
         return 0;
     holder->data_limit = limits->memory;
     return 0;
+}
+
+/* cgroup v1; nothing else holds it. */
+static int hold_cpus(const struct pk_limits *limits, struct limits_holder *holder,
+                     struct base_error *error)
+{
+    if (hold_controller("cpu", "cpu.cfs_quota_us", limits->cpus_thousandths * (PERIOD_US / 1000),
+                        holder->cgroups[3], sizeof(holder->cgroups[3])) == 0)
+        return 0;
+    return base_fail(error, EOPNOTSUPP,
+                     "run it as root, or in a session of systemd that delegates the cpu controller "
+                     "(systemd-run --user --scope -p Delegate=yes); --limit cpu=SECONDS works "
+                     "everywhere",
+                     "no control group with the cpu controller can be made here, and nothing else "
+                     "holds --limit cpus");
+}
+
+static int hold_io(const struct pk_limits *limits, struct base_error *error)
+{
+    if (limits->io_bytes == 0)
+        return 0;
+    return base_fail(error, EOPNOTSUPP,
+                     "run it as root on a host with cgroup v2, or in a session of systemd that "
+                     "delegates the io controller",
+                     "no cgroup v2 with the io controller can be made here, and nothing else holds "
+                     "--limit io (cgroup v1 does not see what is written through the page cache)");
 }
 
 /*
@@ -331,15 +437,20 @@ int limits_prepare(const struct pk_limits *limits, struct limits_holder *holder,
     if (limits->open_files && limits->open_files < OPEN_FILES_NEEDED)
         return base_fail(error, EINVAL, "allow more with --limit files=N",
                          "a program needs at least %d open files", OPEN_FILES_NEEDED);
-    if ((limits->memory || limits->pids) && hold_unified(limits, holder) < 0) {
-        r = hold_pids(limits, holder, error);
+    if ((limits->memory || limits->pids || limits->cpus_thousandths || limits->io_bytes) &&
+        hold_unified(limits, holder) < 0) {
+        r = hold_io(limits, error);
+        if (r == 0)
+            r = hold_pids(limits, holder, error);
         if (r == 0)
             r = hold_memory(limits, holder);
+        if (r == 0)
+            r = hold_cpus(limits, holder, error);
     }
-    if (r < 0) {
-        base_fail(error, r, NULL, "cannot set the limits: %s", strerror(-r));
+    if (r == 0)
+        r = share_what_is_seen(holder, error);
+    if (r < 0)
         limits_release(holder);
-    }
     return r;
 }
 
@@ -362,14 +473,16 @@ int limits_enter(struct limits_holder *holder)
         r = -errno;
     if (r == 0)
         r = set_rlimit(RLIMIT_NOFILE, holder->limits.open_files);
+    if (holder->seen)
+        holder->seen->started = io_now_ns();
     return r;
 }
 
 void limits_release(struct limits_holder *holder)
 {
-    if (holder->seen_full)
-        munmap((void *)holder->seen_full, sizeof(*holder->seen_full));
-    holder->seen_full = NULL;
+    if (holder->seen)
+        munmap(holder->seen, sizeof(*holder->seen));
+    holder->seen = NULL;
     for (size_t i = 0; i < array_length(holder->cgroups); i++)
         if (holder->cgroups[i][0]) {
             rmdir(holder->cgroups[i]);
@@ -381,7 +494,10 @@ void limits_forget(pid_t supervisor)
 {
     static const struct {
         const char *mount, *controller;
-    } hierarchies[] = {{CGROUPS, ""}, {CGROUPS "/pids", "pids"}, {CGROUPS "/memory", "memory"}};
+    } hierarchies[] = {{CGROUPS, ""},
+                       {CGROUPS "/pids", "pids"},
+                       {CGROUPS "/memory", "memory"},
+                       {CGROUPS "/cpu", "cpu"}};
     char path[256];
 
     for (size_t i = 0; i < array_length(hierarchies); i++)

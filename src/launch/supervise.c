@@ -307,11 +307,11 @@ static void clean_up(void *user)
     linux_ipc_board_sweep(run->ipc_board);
 }
 
-static void look(void *user, bool ended)
+static enum trap_verdict look(void *user, bool ended)
 {
     struct run *run = user;
 
-    limits_look(&run->limits, ended);
+    return limits_look(&run->limits, ended);
 }
 
 /* The processes of the tree come up while names and program are prepared. */
@@ -329,7 +329,7 @@ static int begin_guest(struct run *run, pid_t process_group, const struct launch
             run->options->view == LAUNCH_VIEW_MINIMAL && !run->options->report_only,
         .prepare = enter,
         .clean_up = clean_up,
-        .look = run->limits.seen_full ? look : NULL,
+        .look = run->limits.seen ? look : NULL,
         .look_every_ms = LIMITS_LOOK_MS,
         .prepare_user = run,
         .first_changed = watch->changed,

@@ -191,13 +191,6 @@ bool profile_has_network(const struct profile *profile)
     return profile->network.origin.line ? profile->network.value : profile->rule_count > 0;
 }
 
-const char *profile_limit_name(enum profile_limit limit)
-{
-    static const char *const names[] = {"memory", "pids", "files", "cpu", "fsize"};
-
-    return names[limit];
-}
-
 const char *profile_path_key(enum profile_path_kind kind)
 {
     static const char *const keys[] = {"read",    "write",       "create", "hide",

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "core/limit-values.h"
 
 /* Bounds of what is read; more is an error. */
 #define PROFILE_FILE_MAX  65536 /* bytes of a file */
@@ -93,15 +94,6 @@ struct profile_value {
     struct profile_origin origin;
 };
 
-enum profile_limit {
-    PROFILE_MEMORY,
-    PROFILE_PIDS,
-    PROFILE_FILES,
-    PROFILE_CPU,
-    PROFILE_FSIZE,
-    PROFILE_LIMITS,
-};
-
 struct profile {
     struct profile_file files[PROFILE_FILES_MAX];
     unsigned file_count;
@@ -114,7 +106,7 @@ struct profile {
     struct profile_value network; /* 0 none, 1 host */
     struct profile_rule *rules;
     size_t rule_count;
-    struct profile_value limits[PROFILE_LIMITS]; /* in the units of struct pk_limits */
+    struct profile_value limits[PK_LIMIT_COUNT]; /* in the units of struct pk_limits */
     struct profile_value clear_environment;      /* 0 or 1 */
     struct profile_variable *variables;
     size_t variable_count;
@@ -156,9 +148,6 @@ int profile_add_denied(struct profile *profile, int nr, int errnum);
  * when there are rules, which are for nothing else.
  */
 bool profile_has_network(const struct profile *profile);
-
-/* The word of a limit in profiles and after --limit. */
-const char *profile_limit_name(enum profile_limit limit);
 
 /* The key of a kind of path below `paths`. */
 const char *profile_path_key(enum profile_path_kind kind);

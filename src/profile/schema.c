@@ -235,27 +235,21 @@ static int read_network(struct reading *reading, const struct tree_node *node)
 
 static int read_limit(struct reading *reading, const struct tree_node *node)
 {
-    for (int i = 0; i < PROFILE_LIMITS; i++) {
-        uint64_t number;
+    int limit = pk_limit_find(node->key); /* read_map() knows the keys */
+    uint64_t number;
 
-        if (strcmp(profile_limit_name((enum profile_limit)i), node->key) != 0)
-            continue;
-        if (node->kind != TREE_SCALAR || io_parse_size(node->text, &number) < 0 || number == 0)
-            return fail(reading, node, "write a number; sizes take K, M, G",
-                        "this is not a positive number");
-        reading->profile->limits[i] = (struct profile_value){number, origin_of(reading, node)};
-        return 0;
-    }
-    return -EINVAL; /* read_map() knows the keys */
+    if (node->kind != TREE_SCALAR || pk_limit_parse((enum pk_limit)limit, node->text, &number) < 0)
+        return fail(reading, node, "write a number; sizes take K, M, G, times ms, s, m, h",
+                    "this is not a positive number");
+    reading->profile->limits[limit] = (struct profile_value){number, origin_of(reading, node)};
+    return 0;
 }
 
 static int read_limits(struct reading *reading, const struct tree_node *node)
 {
-    static const struct key keys[] = {{"memory", read_limit},
-                                      {"pids", read_limit},
-                                      {"files", read_limit},
-                                      {"cpu", read_limit},
-                                      {"fsize", read_limit}};
+    static const struct key keys[] = {
+        {"memory", read_limit}, {"pids", read_limit}, {"files", read_limit}, {"cpu", read_limit},
+        {"fsize", read_limit},  {"wall", read_limit}, {"cpus", read_limit},  {"io", read_limit}};
 
     return read_map(reading, node, keys, array_length(keys));
 }

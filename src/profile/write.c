@@ -134,12 +134,13 @@ static void add_lines(struct strbuf *out, const char *title, const struct record
 static void add_limits(struct strbuf *out, const struct profile *profile)
 {
     bool any = false;
+    char value[32];
 
-    for (int i = 0; i < PROFILE_LIMITS; i++) {
+    for (int i = 0; i < PK_LIMIT_COUNT; i++) {
         if (profile->limits[i].origin.line == 0)
             continue;
-        strbuf_addf(out, "%s  %s: %" PRIu64 "\n", any ? "" : "limits:\n",
-                    profile_limit_name((enum profile_limit)i), profile->limits[i].value);
+        strbuf_addf(out, "%s  %s: %s\n", any ? "" : "limits:\n", pk_limit_name((enum pk_limit)i),
+                    pk_limit_format((enum pk_limit)i, profile->limits[i].value, value));
         any = true;
     }
 }

@@ -118,8 +118,7 @@ static int receive(int socket)
 
     if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) < 0)
         return -errno;
-    if (message.msg_controllen < CMSG_LEN(sizeof(int)) ||
-        control.header.cmsg_type != SCM_RIGHTS)
+    if (message.msg_controllen < CMSG_LEN(sizeof(int)) || control.header.cmsg_type != SCM_RIGHTS)
         return -EBADF;
     memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
     return fd;
@@ -173,7 +172,8 @@ static int64_t call_with(struct trap_call *call, long nr, int flags, int number,
 {
     struct pk_request *request = &call->request;
     uint64_t at = (call->regs.rsp - RED_ZONE - sizeof(*wire)) & ~15ULL;
-    struct pk_injected_call injected = {(int)nr, {(uint64_t)call->fetch.theirs, at, (uint64_t)flags}};
+    struct pk_injected_call injected = {(int)nr,
+                                        {(uint64_t)call->fetch.theirs, at, (uint64_t)flags}};
     struct wire old;
     int64_t value = 0;
     int r = pk_read(request, at, &old, sizeof(old));
@@ -194,7 +194,8 @@ static int make_it_send(struct trap_call *call, int number)
 {
     struct wire wire;
     int r = inject_calls(&call->request, NULL, 0, NULL); /* stops it: now its stack is known */
-    int64_t value = r < 0 ? r : call_with(call, SYS_sendmsg, MSG_NOSIGNAL | MSG_DONTWAIT, number, &wire);
+    int64_t value =
+        r < 0 ? r : call_with(call, SYS_sendmsg, MSG_NOSIGNAL | MSG_DONTWAIT, number, &wire);
 
     return value < 0 ? (int)value : 0;
 }

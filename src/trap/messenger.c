@@ -62,16 +62,16 @@ static int be_messenger(void *data)
 
 int messenger_start(int link_fd, struct messenger **ret_messenger)
 {
-    struct messenger *self = mmap(NULL, sizeof(*self), PROT_READ | PROT_WRITE,
-                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct messenger *self =
+        mmap(NULL, sizeof(*self), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (self == MAP_FAILED)
         return -errno;
     self->first = getpid();
     self->link_fd = link_fd;
     atomic_store(&self->listener, NO_NEWS);
-    if (clone(be_messenger, self->stack + STACK_SIZE, CLONE_VM | CLONE_FILES | CLONE_PARENT,
-              self) < 0)
+    if (clone(be_messenger, self->stack + STACK_SIZE, CLONE_VM | CLONE_FILES | CLONE_PARENT, self) <
+        0)
         return -errno;
     *ret_messenger = self;
     return 0;
@@ -80,4 +80,22 @@ int messenger_start(int link_fd, struct messenger **ret_messenger)
 void messenger_tell(struct messenger *messenger, int listener)
 {
     atomic_store(&messenger->listener, listener < 0 ? NO_NEWS - 1 : listener);
+}
+
+ssize_t messenger_receive(int link_fd, struct child_report *report, int *ret_fd)
+{
+    struct iovec data = {.iov_base = report, .iov_len = sizeof(*report)};
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct msghdr message = {.msg_iov = &data,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
+    ssize_t n = recvmsg(link_fd, &message, MSG_CMSG_CLOEXEC);
+
+    if (n > 0 && message.msg_controllen >= CMSG_LEN(sizeof(int)))
+        memcpy(ret_fd, CMSG_DATA(&control.header), sizeof(int));
+    return n;
 }

@@ -144,10 +144,16 @@ static int wait_for_signal(const struct trap_start *start, const sigset_t *signa
     return start->look ? sigtimedwait(signals, NULL, &interval) : sigwaitinfo(signals, NULL);
 }
 
-static void look(const struct trap_start *start, bool ended)
+/* Returns whether the tree may go on. */
+static bool look(const struct trap_start *start, pid_t first, bool first_ended, bool ended)
 {
-    if (start->look)
-        start->look(start->prepare_user, ended);
+    enum trap_verdict verdict = start->look ? start->look(start->prepare_user, ended) : TRAP_GO_ON;
+
+    if (verdict == TRAP_ASK_TO_END && !first_ended) {
+        kill(first, SIGTERM);
+        kill(first, SIGCONT); /* one that is stopped would not hear of it */
+    }
+    return verdict != TRAP_END;
 }
 
 static void reap_to_the_end(const struct child_plan *plan, pid_t first)
@@ -160,12 +166,13 @@ static void reap_to_the_end(const struct child_plan *plan, pid_t first)
     sigaddset(&signals, TRAP_SIGNAL);
     while (reap(plan, first, &first_ended)) {
         if (first_ended && !plan->start->wait_for_all) {
-            look(plan->start, true);
+            look(plan->start, first, true, true);
             return;
         }
-        if (getppid() != plan->supervisor || wait_for_signal(plan->start, &signals) == TRAP_SIGNAL)
+        if (getppid() != plan->supervisor ||
+            wait_for_signal(plan->start, &signals) == TRAP_SIGNAL ||
+            !look(plan->start, first, first_ended, false))
             break;
-        look(plan->start, false);
     }
     if (first_ended)
         return;

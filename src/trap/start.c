@@ -255,25 +255,6 @@ static const char *stage_text(int stage)
     }
 }
 
-/* One packet, and the descriptor that may come with it. */
-static ssize_t receive_packet(int link_fd, struct child_report *report, int *ret_fd)
-{
-    struct iovec data = {.iov_base = report, .iov_len = sizeof(*report)};
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct msghdr message = {.msg_iov = &data,
-                             .msg_iovlen = 1,
-                             .msg_control = &control,
-                             .msg_controllen = sizeof(control)};
-    ssize_t n = recvmsg(link_fd, &message, MSG_CMSG_CLOEXEC);
-
-    if (n > 0 && message.msg_controllen >= CMSG_LEN(sizeof(int)))
-        memcpy(ret_fd, CMSG_DATA(&control.header), sizeof(int));
-    return n;
-}
-
 /* Receives one report. Returns 0, -EPIPE at its end, or what the report says. */
 static int receive(struct starting *starting, struct child_report *report)
 {
@@ -281,7 +262,7 @@ static int receive(struct starting *starting, struct child_report *report)
     ssize_t n;
 
     do
-        n = receive_packet(starting->link_fd, report, &fd);
+        n = messenger_receive(starting->link_fd, report, &fd);
     while (n < 0 && errno == EINTR);
     if (n != (ssize_t)sizeof(*report))
         return -EPIPE;

@@ -470,6 +470,12 @@ int messenger_start(int link_fd, struct messenger **ret_messenger);
 /* The filter is there, or not (a negative errno). Makes no system call. */
 void messenger_tell(struct messenger *messenger, int listener);
 
+/*
+ * In the supervisor: one packet of the link, and the descriptor that may come with it, else
+ * `ret_fd` stays as it is. Returns what recvmsg(2) does.
+ */
+ssize_t messenger_receive(int link_fd, struct child_report *report, int *ret_fd);
+
 /* ---- fetch.c: descriptors of guests where nobody may take them ---- */
 
 /*
@@ -488,8 +494,8 @@ int fetch_give(struct trap_call *call, int fd, int number, unsigned fd_flags);
 void fetch_end(struct trap_call *call);
 
 /*
- * An answer that a held thread cannot get: makes the call come again, with what was fetched. Returns
- * true when it does; the answer is discarded then.
+ * An answer that a held thread cannot get: makes the call come again, with what was fetched.
+ * Returns true when it does; the answer is discarded then.
  */
 bool fetch_again(struct trap_call *call, struct pk_answer *answer);
 

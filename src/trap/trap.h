@@ -83,6 +83,13 @@ void trap_expect(struct trap_features *ret_features);
 /* Fails with a sentence and a hint when a required feature is missing. */
 int trap_check_features(const struct trap_features *features, struct base_error *error);
 
+/* What is to become of the tree. */
+enum trap_verdict {
+    TRAP_GO_ON,
+    TRAP_ASK_TO_END, /* SIGTERM to the first process */
+    TRAP_END,        /* SIGKILL to all */
+};
+
 struct trap_start {
     const char *loader_path;   /* absolute host path of the loader, the one file ever executed */
     struct pk_exec_plan *plan; /* of the first program; consumed in every case */
@@ -117,10 +124,10 @@ struct trap_start {
     void (*clean_up)(void *user);
     /*
      * Called in the reaper every `look_every_ms` while guests live, and once more when the first
-     * process has ended and the others are about to be killed (`ended`). Async-signal-safe work
-     * only. Same user pointer; may be NULL.
+     * process has ended and the others are about to be killed (`ended`; then the answer means
+     * nothing). Async-signal-safe work only. Same user pointer; may be NULL.
      */
-    void (*look)(void *user, bool ended);
+    enum trap_verdict (*look)(void *user, bool ended);
     unsigned look_every_ms;
     void *prepare_user;
     /*

@@ -261,3 +261,81 @@ def test_breaches_in_json_and_not_when_quiet() -> None:
     assert report["limits_reached"] == [{"name": "fsize", "limit": 1 << 20, "times": 1,
                                          "evidence": "counted"}]
     assert sh(script, options=["--limit", "fsize=1M", "--quiet"]).err == ""
+
+
+# ---- time, processors, input and output ----
+
+def test_wall_time() -> None:
+    """SIGTERM first, as a program may want to end in its own way."""
+    got = sh("trap 'echo told; exit 7' TERM; while :; do sleep 0.05; done",
+             options=["--limit", "wall=400ms"])
+    assert (got.status, got.out) == (7, "told\n"), str(got)
+    assert " 0.4s (all processes ended" in reached("wall", got) and 0.4 <= got.seconds < 5
+    got = sh("sleep 30", options=["--limit", "wall=0.3"])
+    assert got.status == 128 + signal.SIGTERM and reached("wall", got)
+
+
+def test_wall_time_of_who_does_not_listen() -> None:
+    got = sh("trap '' TERM; (setsid sleep 30 &); kill -STOP $$; sleep 30", options=["--limit", "wall=0.2s"])
+    assert got.status == 128 + signal.SIGKILL and reached("wall", got) and got.seconds < 10, str(got)
+    got = sh("sleep 30 & exit 3", options=["--limit", "wall=0.3", "--wait-all"])
+    assert got.status == 3 and got.seconds < 10, str(got)
+    got = sh("echo in time", options=["--limit", "wall=20"])
+    assert (got.status, got.out, got.err) == (0, "in time\n", ""), str(got)
+
+
+TREE = """
+import os, time
+for _ in range(5):
+    if os.fork() == 0:
+        block = bytearray(40_000_000)
+        time.sleep(0.5)
+        os._exit(0)
+for _ in range(5):
+    os.wait()
+print("ended well")
+"""
+
+
+def test_memory_of_a_tree() -> None:
+    """No process has too much, all of them together have."""
+    got = run("/usr/bin/python3", "-c", TREE, options=["--limit", "memory=120M"])
+    skip_without_means(got.err)
+    assert reached("memory", got) and (has_groups() or got.status == 128 + signal.SIGKILL), str(got)
+    got = run("/usr/bin/python3", "-c", TREE, options=["--limit", "memory=400M"])
+    assert (got.status, got.out, got.err) == (0, "ended well\n", ""), str(got)
+
+
+def test_shared_memory_counts_once() -> None:
+    code = "import os, time\nblock = bytearray(60_000_000)\n" \
+           "for _ in range(4):\n    os.fork() or (time.sleep(0.5), os._exit(0))\n" \
+           "for _ in range(4):\n    os.wait()\nprint('fine')"
+    got = run("/usr/bin/python3", "-c", code, options=["--limit", "memory=150M"])
+    skip_without_means(got.err)
+    assert (got.status, got.out, got.err) == (0, "fine\n", ""), str(got)
+
+
+def test_processors() -> None:
+    spin = "timeout 0.8 sh -c 'while :; do :; done'"
+    got = sh(f"{spin} & {spin} & wait; times",
+             options=["--limit", "cpus=0.5"])
+    if got.status == 125:
+        assert "cpu controller" in got.err and "--limit cpu=SECONDS" in got.err and not got.out, str(got)
+        return
+    minutes, seconds = got.out.split()[2].rstrip("s").split("m")
+    assert float(minutes) == 0 and 0.1 < float(seconds) < 0.75, str(got)
+
+
+def test_input_and_output() -> None:
+    got = sh("dd if=/dev/zero of=/var/tmp/x bs=64k count=1 2>/dev/null; echo fine", options=["--limit", "io=10M"])
+    assert (got.status, got.out) == (0, "fine\n") or \
+        (got.status == 125 and "io controller" in got.err and not got.out), str(got)
+
+
+@pytest.mark.parametrize(("text", "what"), [
+    ("wall=soon", "positive time"), ("wall=0", "positive time"), ("wall=1.2.3", "positive time"),
+    ("wall=99999999999999999999", "positive time"), ("cpus=-1", "processors"), ("cpus=0", "processors"),
+    ("io=fast", "positive number"), ("disk=1", "wall, cpus and io")])
+def test_wrong_values(text: str, what: str) -> None:
+    got = sh("true", options=["--limit", text])
+    assert got.status == 2 and what in got.err, str(got)

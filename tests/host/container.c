@@ -33,7 +33,7 @@
 /* The newest number that a profile of today knows: runc answers ENOSYS beyond. */
 #define NEWEST ABI_NR_removexattrat
 
-#define NAMESPACES \
+#define NAMESPACES                                                                             \
     (CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | \
      CLONE_NEWCGROUP)
 

@@ -22,6 +22,7 @@
 #include "core/exec.h"
 #include "core/kernel.h"
 #include "core/latency.h"
+#include "core/limit-values.h"
 
 struct fixture {
     struct pk_kernel *kernel;
@@ -426,10 +427,77 @@ static void discarded_answers_release_what_they_own(void **state)
     assert_int_equal(close(fd), -1);
 }
 
+static void test_limits_are_read_as_they_are_written(void **state)
+{
+    static const struct {
+        enum pk_limit limit;
+        const char *text;
+        uint64_t value; /* 0: refused */
+        const char *written;
+    } cases[] = {
+        {PK_LIMIT_MEMORY, "2M", 2 << 20, "2M"},
+        {PK_LIMIT_PIDS, "30", 30, "30"},
+        {PK_LIMIT_CPU, "9", 9, "9"},
+        {PK_LIMIT_WALL, "90", 90000, "90s"},
+        {PK_LIMIT_WALL, "1.5s", 1500, "1.5s"},
+        {PK_LIMIT_WALL, "250ms", 250, "0.25s"},
+        {PK_LIMIT_WALL, "0.005", 5, "0.005s"},
+        {PK_LIMIT_WALL, "1.01m", 60600, "60.6s"},
+        {PK_LIMIT_WALL, "2h", 7200000, "7200s"},
+        {PK_LIMIT_CPUS, "1.5", 1500, "1.5"},
+        {PK_LIMIT_CPUS, "4", 4000, "4"},
+        {PK_LIMIT_IO, "10M", 10 << 20, "10M"},
+        {PK_LIMIT_WALL, "", 0, NULL},
+        {PK_LIMIT_WALL, "0", 0, NULL},
+        {PK_LIMIT_WALL, "0.1ms", 0, NULL},
+        {PK_LIMIT_WALL, "1.", 0, NULL},
+        {PK_LIMIT_WALL, ".5", 0, NULL},
+        {PK_LIMIT_WALL, "1.0005", 0, NULL},
+        {PK_LIMIT_WALL, "5d", 0, NULL},
+        {PK_LIMIT_WALL, "99999999999999999999h", 0, NULL},
+        {PK_LIMIT_CPUS, "2s", 0, NULL},
+        {PK_LIMIT_CPUS, "-1", 0, NULL},
+        {PK_LIMIT_MEMORY, "1.5M", 0, NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint64_t value = 0, again = 0;
+        char text[32];
+        int r = pk_limit_parse(cases[i].limit, cases[i].text, &value);
+
+        assert_int_equal(r, cases[i].value ? 0 : -EINVAL);
+        assert_int_equal(value, cases[i].value);
+        if (r < 0)
+            continue;
+        assert_string_equal(pk_limit_format(cases[i].limit, value, text), cases[i].written);
+        assert_int_equal(pk_limit_parse(cases[i].limit, text, &again), 0);
+        assert_int_equal(again, value);
+    }
+}
+
+static void test_limits_have_names_and_fields(void **state)
+{
+    struct pk_limits limits = {0};
+
+    (void)state;
+    for (int i = 0; i < PK_LIMIT_COUNT; i++) {
+        assert_int_equal(pk_limit_find(pk_limit_name((enum pk_limit)i)), i);
+        *pk_limit_field(&limits, (enum pk_limit)i) = (uint64_t)i + 1;
+    }
+    for (int i = 0; i < PK_LIMIT_COUNT; i++)
+        assert_int_equal(*pk_limit_field(&limits, (enum pk_limit)i), i + 1);
+    assert_int_equal(limits.memory, PK_LIMIT_MEMORY + 1);
+    assert_int_equal(limits.wall_ms, PK_LIMIT_WALL + 1);
+    assert_int_equal(pk_limit_find("none"), -ENOENT);
+}
+
 int main(void)
 {
 #define kernel_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_limits_are_read_as_they_are_written),
+        cmocka_unit_test(test_limits_have_names_and_fields),
         kernel_test(unknown_calls_are_enosys),
         kernel_test(refused_calls_say_why),
         kernel_test(contexts_are_inherited_by_fork),

@@ -21,8 +21,8 @@
 #include "base/cleanup.h"
 #include "filter_reference.h"
 #include "skip.h"
-#include "trap/loader/protocol.h"
 #include "trap/bpf.h"
+#include "trap/loader/protocol.h"
 #include "trap/trap.h"
 
 #define LAST_NUMBER   1100

@@ -75,8 +75,8 @@ static void test_everything_is_read(void **state)
     assert_int_equal(find(&profile, "/home/u/project/empty")->kind, PROFILE_DIRECTORY);
     assert_int_equal(profile.rule_count, 2);
     assert_true(profile.rules[0].allow && !profile.rules[1].allow);
-    assert_int_equal(profile.limits[PROFILE_MEMORY].value, 2 << 20);
-    assert_int_equal(profile.limits[PROFILE_CPU].value, 30);
+    assert_int_equal(profile.limits[PK_LIMIT_MEMORY].value, 2 << 20);
+    assert_int_equal(profile.limits[PK_LIMIT_CPU].value, 30);
     assert_int_equal(profile.variable_count, 3);
     assert_string_equal(profile.variables[1].value, "b=c");
     assert_int_equal(profile.uid.value, 7);
@@ -268,9 +268,9 @@ static void test_layers_add_and_replace(void **state)
     assert_null(find(&profile, "/b"));
     assert_int_equal(find(&profile, "/c")->kind, PROFILE_READ);
     assert_int_equal(find(&profile, "/h")->kind, PROFILE_HIDE);
-    assert_int_equal(profile.limits[PROFILE_PIDS].value, 2);
-    assert_int_equal(profile.limits[PROFILE_CPU].value, 1);
-    assert_int_equal(profile.limits[PROFILE_FILES].value, 3);
+    assert_int_equal(profile.limits[PK_LIMIT_PIDS].value, 2);
+    assert_int_equal(profile.limits[PK_LIMIT_CPU].value, 1);
+    assert_int_equal(profile.limits[PK_LIMIT_FILES].value, 3);
     assert_int_equal(profile.file_count, 4);
     assert_int_equal(profile.files[3].layer, PROFILE_USER);
     assert_int_equal(profile.files[find(&profile, "/a")->origin.file].layer, PROFILE_USER);
@@ -280,8 +280,8 @@ static void test_layers_add_and_replace(void **state)
         snprintf(path, sizeof(path), "%s/last.yaml", tree->cwd);
         assert_int_equal(profile_load(&profile, path, &tree->places, &error), 0);
     }
-    assert_int_equal(profile.limits[PROFILE_FILES].value, 4);
-    assert_int_equal(profile.limits[PROFILE_PIDS].value, 2);
+    assert_int_equal(profile.limits[PK_LIMIT_FILES].value, 4);
+    assert_int_equal(profile.limits[PK_LIMIT_PIDS].value, 2);
 }
 
 static void test_chains_end(void **state)

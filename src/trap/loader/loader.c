@@ -292,7 +292,8 @@ void loader_main(uint64_t *stack)
     find_vectors(stack, &vectors);
     top = (uint64_t)vectors.execfn;
     token = find_token(&vectors);
-    program = call6(NR_PRCTL, LOADER_OPTION, (long)buffer, sizeof(buffer), token, LOADER_PLAN_MAGIC, 0);
+    program =
+        call6(NR_PRCTL, LOADER_OPTION, (long)buffer, sizeof(buffer), token, LOADER_PLAN_MAGIC, 0);
     if (program < 0)
         die();
     for (uint32_t i = 0; i < plan->stale_count; i++)

@@ -39,9 +39,9 @@
 /*
  * The private call: prctl(LOADER_OPTION, plan, size, token, magic). It has to be a call that every
  * other filter above ours lets through: what a container's profile refuses, it refuses before we
- * are asked. No host knows this option. The plan is written to the loader's stack; the value is the descriptor of the program, installed in the guest. On any error
- * the loader ends the process with SIGSEGV, as the host kernel does behind exec's point of no
- * return.
+ * are asked. No host knows this option. The plan is written to the loader's stack; the value is the
+ * descriptor of the program, installed in the guest. On any error the loader ends the process with
+ * SIGSEGV, as the host kernel does behind exec's point of no return.
  */
 #define LOADER_OPTION     0x63656272
 #define LOADER_PLAN_SIZE  12288
