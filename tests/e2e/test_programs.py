@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import NATIVE, Result, base_environment, bash, run, run_host, sh, tool
+from harness import NATIVE, SANITIZED, Result, base_environment, bash, run, run_host, sh, tool
 
 
 def need(*names: str) -> None:
@@ -302,6 +302,85 @@ public class Hello {
                timeout=120).ok()
     assert got.out == "thread\nwritten 4\n"
     assert NATIVE or not (work / "out").exists()
+
+
+# ---- large programs ----
+
+def heavy() -> None:
+    if SANITIZED:
+        pytest.skip("takes long under sanitizers, and says nothing new")
+
+
+def test_nginx_and_ab(work: Path) -> None:
+    need("nginx", "ab")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (work / "html").mkdir()
+    (work / "html/page").write_bytes(bytes(4000))
+    (work / "nginx.conf").write_text(f"""
+{"user root;" if os.geteuid() == 0 else ""} worker_processes 2; daemon off; pid nginx.pid;
+error_log error.log;
+events {{ }}
+http {{ access_log off; client_body_temp_path t; proxy_temp_path t; fastcgi_temp_path t;
+  uwsgi_temp_path t; scgi_temp_path t; server {{ listen 127.0.0.1:{port}; root html; }} }}
+""")
+    got = bash(f"""
+nginx -p $PWD/ -c nginx.conf -e error.log & n=$!
+for i in $(seq 200); do (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null && break; sleep 0.02; done
+ab -q -k -n 2000 -c 20 http://127.0.0.1:{port}/page | grep -E 'Complete|Failed|Non-2xx' | tr -s ' '
+kill $n; wait $n; echo $?
+""", options=["--net", "host"], cwd=work, timeout=60).ok()
+    assert got.out.splitlines() == ["Complete requests: 2000", "Failed requests: 0", "0"], str(got)
+
+
+def test_postgresql(work: Path, home: dict[str, str]) -> None:
+    heavy()
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not folders or os.geteuid() == 0:
+        pytest.skip("not installed: postgresql" if not folders else "it refuses to run as root")
+    got = bash(f"""
+set -e; PATH={folders[-1].parent}:$PATH; mkdir s
+initdb -A trust -D data >/dev/null
+pg_ctl -D data -l log -w -o "-k $PWD/s -c listen_addresses=''" start >/dev/null
+psql -q -h $PWD/s postgres -c 'create table t (n int primary key, x text)'
+psql -q -h $PWD/s postgres -c 'insert into t select n, md5(n::text) from generate_series(1, 2000) n'
+psql -At -h $PWD/s postgres -c 'select count(distinct x), sum(n) from t'
+pg_ctl -D data -w stop >/dev/null; pg_controldata data | grep -c 'shut down$'
+""", cwd=work, env=home, timeout=90).ok()
+    assert got.out.splitlines() == ["2000|2001000", "1"], str(got)
+
+
+def test_chromium(work: Path, home: dict[str, str]) -> None:
+    heavy()
+    need("chromium")
+    (work / "page.html").write_text(
+        "<p id=a></p><script>document.getElementById('a').textContent = 6 * 7</script>")
+    got = run("chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={work}/p",
+              "--dump-dom", f"file://{work}/page.html", cwd=work, env=home, timeout=90)
+    assert got.status == 0 and '<p id="a">42</p>' in got.out, str(got)[-2000:]
+
+
+def test_ffmpeg_with_threads(work: Path) -> None:
+    need("ffmpeg")
+    got = bash("ffmpeg -loglevel error -f lavfi -i testsrc2=size=320x180:rate=25 -t 2 -threads 4 "
+               "-c:v mpeg4 out.mkv && ffmpeg -loglevel error -i out.mkv -f framecrc - | grep -vc '^#'",
+               cwd=work, timeout=60).ok()
+    assert got.out == "50\n", str(got)
+
+
+def test_cargo(work: Path, home: dict[str, str]) -> None:
+    need("cargo", "rustc")
+    got = bash("cargo init -q --vcs none --name hello c && cd c && cargo build -q --offline && "
+               "./target/debug/hello", cwd=work, env=home, timeout=90).ok()
+    assert got.out == "Hello, world!\n", str(got)
+
+
+def test_script_makes_a_terminal(work: Path) -> None:
+    need("script")
+    got = bash("script -qec 'tty; stty size; seq 3000 | tail -1' out </dev/null >/dev/null; cat out",
+               cwd=work).ok()
+    assert "/dev/pts/" in got.out and "3000" in got.out, str(got)
 
 
 # ---- development ----

@@ -94,8 +94,8 @@ static void test_missing_ptrace(void **state)
     expect_sentence(&features, EPERM, "ptrace of a child", "profile");
     features = complete();
     features.pidfd_getfd = false;
-    features.pidfd_getfd_error = -ENOSYS;
-    expect_sentence(&features, ENOSYS, "pidfd_getfd", "profile");
+    features.pidfd_getfd_error = -EPERM; /* a container: guests send their descriptors */
+    assert_int_equal(trap_check_features(&features, NULL), 0);
 }
 
 static void test_missing_context_limit(void **state)
