@@ -191,6 +191,32 @@ static void print_stats(const struct pk_stats *stats)
         fprintf(stderr, "... and %zu more\n", count - STATS_ROWS);
 }
 
+static void print_usage(const struct launch_result *result)
+{
+    const struct launch_usage *usage = &result->usage;
+    char memory[32], largest[32], read[32], written[32];
+
+    fprintf(stderr,
+            "peaks: %s of memory, %" PRIu64 " processes, %s in one process\n"
+            "used: %.2f s of processor time for itself and %.2f s for the host, in %.2f s; "
+            "%s read and %s written\n",
+            cli_format_size(usage->memory_peak, memory), usage->processes_peak,
+            cli_format_size(usage->largest, largest), (double)usage->user_us / 1e6,
+            (double)usage->system_us / 1e6, (double)result->duration_ns / 1e9,
+            cli_format_size(usage->read_bytes, read),
+            cli_format_size(usage->written_bytes, written));
+}
+
+static void add_usage_json(struct strbuf *out, const struct launch_usage *usage)
+{
+    strbuf_addf(out,
+                ",\"usage\":{\"memory_peak\":%" PRIu64 ",\"processes_peak\":%" PRIu64
+                ",\"largest_process\":%" PRIu64 ",\"user_us\":%" PRIu64 ",\"system_us\":%" PRIu64
+                ",\"read_bytes\":%" PRIu64 ",\"written_bytes\":%" PRIu64 "}",
+                usage->memory_peak, usage->processes_peak, usage->largest, usage->user_us,
+                usage->system_us, usage->read_bytes, usage->written_bytes);
+}
+
 static void add_stats_json(struct strbuf *out, const struct pk_stats *stats)
 {
     struct stats_row rows[PK_NR_LIMIT];
@@ -358,8 +384,10 @@ static void print_json(const struct report *report, struct pk_kernel *kernel,
     add_breaches_json(&out, result);
     if (kernel->config.faults)
         add_faults_json(&out, kernel->config.faults);
-    if (report->options->launch.stats)
+    if (report->options->launch.stats) {
         add_stats_json(&out, &kernel->stats);
+        add_usage_json(&out, &result->usage);
+    }
     if (report->options->diff)
         add_diff_json(&out, layers);
     strbuf_add_string(&out, "}");
@@ -400,8 +428,10 @@ static void on_report(void *user, struct pk_kernel *kernel, const struct launch_
         print_breaches(result);
     if (report->options->diff)
         print_diff(layers);
-    if (report->options->launch.stats)
+    if (report->options->launch.stats) {
         print_stats(&kernel->stats);
+        print_usage(result);
+    }
     if (report->options->launch.stats)
         print_faults(kernel->config.faults);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -139,4 +140,34 @@ uint64_t account_memory(struct account *account, uint64_t limit)
         add_children_of(account, account->pids[i]);
     total = add_up(account, resident);
     return total > limit ? add_up(account, own_share) : total;
+}
+
+static uint64_t number_behind(const char *text, const char *key)
+{
+    const char *line = strstr(text, key);
+
+    return line ? strtoull(line + strlen(key), NULL, 10) : 0;
+}
+
+void account_usage(struct account *account, struct launch_usage *usage)
+{
+    uint64_t memory = account_memory(account, usage->memory_peak);
+    struct rusage children;
+    char text[TEXT_SIZE];
+
+    if (memory > usage->memory_peak)
+        usage->memory_peak = memory;
+    if (account->count > usage->processes_peak)
+        usage->processes_peak = account->count;
+    if (getrusage(RUSAGE_CHILDREN, &children) == 0) {
+        usage->largest = (uint64_t)children.ru_maxrss * 1024;
+        usage->user_us =
+            (uint64_t)children.ru_utime.tv_sec * 1000000 + (uint64_t)children.ru_utime.tv_usec;
+        usage->system_us =
+            (uint64_t)children.ru_stime.tv_sec * 1000000 + (uint64_t)children.ru_stime.tv_usec;
+    }
+    /* Our own, which is next to nothing, and what those had whom we waited for. */
+    read_text("/proc/self/io", text);
+    usage->read_bytes = number_behind(text, "rchar: ");
+    usage->written_bytes = number_behind(text, "wchar: ");
 }

@@ -80,6 +80,8 @@ void limits_find_breaches(const struct limits_holder *holder, const struct pk_st
     int status = result->wait_status;
 
     result->breach_count = 0;
+    if (holder->seen)
+        result->usage = holder->seen->usage;
     add(result, "memory", limits->memory,
         read_counter(unified, "memory.events", "oom_kill") +
             read_counter(memory, "memory.oom_control", "oom_kill"));

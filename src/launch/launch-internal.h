@@ -183,6 +183,9 @@ struct account {
  */
 uint64_t account_memory(struct account *account, uint64_t limit);
 
+/* In the reaper: adds what is seen now to the usage. Async-signal-safe. */
+void account_usage(struct account *account, struct launch_usage *usage);
+
 /* Shared memory. Times in ns of CLOCK_MONOTONIC. */
 struct limits_seen {
     _Atomic unsigned full; /* how often the number of processes was at its limit */
@@ -190,6 +193,8 @@ struct limits_seen {
     _Atomic bool wall;   /* the time was up */
     _Atomic bool memory; /* the processes together had more than they may */
     struct account account;
+    bool measured; /* `usage` is wanted */
+    struct launch_usage usage;
 };
 
 /* What holds the limits of a tree. */
@@ -208,9 +213,9 @@ struct limits_holder {
 
 /*
  * Makes what will hold the limits: cgroups where they can be made, else values for rlimits. Fails
- * with a hint when a limit cannot be held at all.
+ * with a hint when a limit cannot be held at all. `measured`: what the tree uses is wanted, too.
  */
-int limits_prepare(const struct pk_limits *limits, struct limits_holder *holder,
+int limits_prepare(const struct pk_limits *limits, bool measured, struct limits_holder *holder,
                    struct base_error *error);
 
 /*

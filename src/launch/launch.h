@@ -110,6 +110,18 @@ struct launch_breach {
 
 #define LAUNCH_BREACHES_MAX 7
 
+/*
+ * What a tree used, with launch_options.stats. Memory and processes are looked at ten times a
+ * second, so what is shorter is not seen; the rest is of processes that were waited for.
+ */
+struct launch_usage {
+    uint64_t memory_peak;    /* bytes, of all processes together; what they share counts once */
+    uint64_t processes_peak; /* at a time */
+    uint64_t largest;        /* bytes, resident, of one process */
+    uint64_t user_us, system_us;
+    uint64_t read_bytes, written_bytes; /* by calls, pipes and sockets included */
+};
+
 /* Why and how it ended. */
 struct launch_result {
     int wait_status; /* of the first process, as waitpid gives it; valid when `ran` */
@@ -118,6 +130,7 @@ struct launch_result {
     uint64_t duration_ns;
     struct launch_breach breaches[LAUNCH_BREACHES_MAX];
     unsigned breach_count;
+    struct launch_usage usage;
 };
 
 /* Overlays of a view, and where they are mounted. */

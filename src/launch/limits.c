@@ -287,14 +287,16 @@ static int hold_pids(const struct pk_limits *limits, struct limits_holder *holde
 }
 
 /* Where the reaper has to look. */
-static int share_what_is_seen(struct limits_holder *holder, struct base_error *error)
+static int share_what_is_seen(struct limits_holder *holder, bool measured, struct base_error *error)
 {
-    if (!holder->process_limit && !holder->data_limit && !holder->limits.wall_ms)
+    if (!holder->process_limit && !holder->data_limit && !holder->limits.wall_ms && !measured)
         return 0;
     holder->seen = mmap(NULL, sizeof(*holder->seen), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (holder->seen != MAP_FAILED)
+    if (holder->seen != MAP_FAILED) {
+        holder->seen->measured = measured;
         return 0;
+    }
     holder->seen = NULL;
     return base_fail(error, ENOMEM, NULL, "no memory for the limits");
 }
@@ -364,6 +366,8 @@ enum trap_verdict limits_look(struct limits_holder *holder, bool ended)
     /* Who has just ended made room for one. */
     if (holder->process_limit && is_full(holder->process_limit - ended))
         holder->seen->full++;
+    if (holder->seen->measured)
+        account_usage(&holder->seen->account, &holder->seen->usage);
     verdict = ended ? TRAP_GO_ON : look_at_memory(holder);
     return verdict != TRAP_GO_ON || ended ? verdict : look_at_time(holder);
 }
@@ -425,7 +429,7 @@ static int raise_open_files(struct limits_holder *holder, struct base_error *err
     return setrlimit(RLIMIT_NOFILE, &raised) < 0 ? -errno : 0;
 }
 
-int limits_prepare(const struct pk_limits *limits, struct limits_holder *holder,
+int limits_prepare(const struct pk_limits *limits, bool measured, struct limits_holder *holder,
                    struct base_error *error)
 {
     int r;
@@ -448,7 +452,7 @@ int limits_prepare(const struct pk_limits *limits, struct limits_holder *holder,
             r = hold_cpus(limits, holder, error);
     }
     if (r == 0)
-        r = share_what_is_seen(holder, error);
+        r = share_what_is_seen(holder, measured, error);
     if (r < 0)
         limits_release(holder);
     return r;

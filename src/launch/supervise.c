@@ -141,7 +141,7 @@ static int prepare_host(struct run *run)
         r = base_fail(run->error, EPERM, "start the container with --cap-add SYS_PTRACE",
                       "network rules need pidfd_getfd, which this container forbids");
     if (r == 0)
-        r = limits_prepare(&run->options->limits, &run->limits, run->error);
+        r = limits_prepare(&run->options->limits, run->options->stats, &run->limits, run->error);
     if (r == 0)
         r = allocator_prepare(run->options, &run->allocator, run->error);
     /* Modes that the guest asks for are exact: its own umask has been applied already. */

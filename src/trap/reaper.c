@@ -174,12 +174,15 @@ static void reap_to_the_end(const struct child_plan *plan, pid_t first)
             !look(plan->start, first, first_ended, false))
             break;
     }
-    if (first_ended)
+    if (first_ended) {
+        look(plan->start, first, true, true);
         return;
+    }
     /* The tree is to end: the first process too, but its status is still wanted. */
     kill(first, SIGKILL);
     while (reap(plan, first, &first_ended) && !first_ended)
         sigwaitinfo(&signals, NULL);
+    look(plan->start, first, true, true);
 }
 
 void reaper_main(struct child_plan *plan)

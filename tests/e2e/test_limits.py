@@ -339,3 +339,18 @@ def test_input_and_output() -> None:
 def test_wrong_values(text: str, what: str) -> None:
     got = sh("true", options=["--limit", text])
     assert got.status == 2 and what in got.err, str(got)
+
+
+# ---- what was used ----
+
+def test_usage() -> None:
+    code = "import os, time\nif os.fork() == 0:\n    block = bytearray(80_000_000)\n    time.sleep(0.35)\n" \
+           "    os._exit(0)\nos.wait()\nend = time.process_time() + 0.2\n" \
+           "while time.process_time() < end: pass\nopen('/tmp/x', 'wb').write(bytes(3_000_000))"
+    got = run("/usr/bin/python3", "-c", code, options=["--stats", "--json"]).ok()
+    usage = json.loads(got.err.splitlines()[-1])["usage"]
+    assert 80e6 < usage["memory_peak"] < 200e6 and 80e6 < usage["largest_process"] < 200e6, usage
+    assert usage["processes_peak"] == 2 and 0.2e6 <= usage["user_us"] + usage["system_us"] < 5e6, usage
+    assert 3e6 <= usage["written_bytes"] < 6e6 and usage["read_bytes"] > 1000, usage
+    got = run("/usr/bin/python3", "-c", code, options=["--stats", "--wait-all"]).ok()
+    assert "peaks: " in got.err and " 2 processes" in got.err and "processor time" in got.err, str(got)
