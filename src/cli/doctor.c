@@ -32,7 +32,7 @@ static size_t list_findings(const struct trap_features *f, struct finding out[FI
          "seccomp hands calls to the process kernel",
          "nothing works: a newer kernel, or a container profile that allows seccomp, is needed"},
         {"pidfd-getfd", f->pidfd_getfd, false, "5.6", "taking the program's descriptors",
-         "a container's profile forbids it: the program sends them, which costs some 50 us each; "
+         "a container's profile forbids it: the program sends them, which costs some 30 us each; "
          "no network rules; container: --cap-add SYS_PTRACE"},
         {"process-memory", f->process_vm, true, "3.2", "reading the program's arguments",
          "nothing works: allow ptrace of children (sysctl kernel.yama.ptrace_scope=1 or 0)"},

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -19,6 +20,7 @@
 
 #define SYSCALL_INSTRUCTION_SIZE 2
 #define PATIENCE_MS              1
+#define YIELDS                   200 /* some 50 us when nobody else wants the processor */
 #define SIGNAL_BITS              64
 
 /* Waits for the next stop. Returns 0 with its status, or -ESRCH when the thread has ended. */
@@ -26,7 +28,7 @@ static int next_stop(struct trap *trap, pid_t tid, int *ret_status)
 {
     struct pollfd listener = {.fd = trap->listener, .events = POLLIN};
 
-    for (;;) {
+    for (unsigned round = 0;; round++) {
         pid_t pid = waitpid(tid, ret_status, __WALL | WNOHANG);
         struct trap_held *held;
 
@@ -34,6 +36,11 @@ static int next_stop(struct trap *trap, pid_t tid, int *ret_status)
             return -ESRCH;
         if (pid == tid)
             return WIFSTOPPED(*ret_status) ? 0 : -ESRCH;
+        /* It stops in a moment, as most calls do not wait: that is not worth a sleep. */
+        if (round < YIELDS) {
+            sched_yield();
+            continue;
+        }
         if (poll(&listener, 1, PATIENCE_MS) <= 0 || !(listener.revents & POLLIN))
             continue;
         held = calloc(1, sizeof(*held));
