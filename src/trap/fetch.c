@@ -24,7 +24,8 @@
 #include "base/cleanup.h"
 #include "trap/trap-internal.h"
 
-#define RED_ZONE 128
+#define RED_ZONE      128
+#define NUMBERS_TRIED 16
 
 /* What a thread's call was given, until it comes again. */
 struct kept {
@@ -73,6 +74,24 @@ int fetch_look(const struct trap_call *call, int number)
 
 /* ---- the socket ---- */
 
+/*
+ * A number that the guest's own calls do not get: a child that is forked meanwhile has the socket,
+ * too, and what closes it there may share its books with a parent that has reused the number.
+ */
+static int free_number(const struct trap_call *call)
+{
+    int base = call->trap->kernel->window_base;
+
+    for (int number = base - 1; number > base - 1 - NUMBERS_TRIED && number > 2; number--) {
+        int fd = fetch_look(call, number);
+
+        if (fd == -EBADF)
+            return number;
+        base_close(fd);
+    }
+    return -1;
+}
+
 static int open_socket(struct trap_call *call)
 {
     cleanup_close int ours = -1;
@@ -89,7 +108,7 @@ static int open_socket(struct trap_call *call)
         return -errno;
     ours = ends[0];
     theirs = ends[1];
-    number = trap_add_fd(call->trap, call->id, theirs, -1, O_CLOEXEC);
+    number = trap_add_fd(call->trap, call->id, theirs, free_number(call), O_CLOEXEC);
     if (number == -EMFILE && trap_make_room(call->tid, &old) == 0) {
         number = trap_add_fd(call->trap, call->id, theirs, -1, O_CLOEXEC);
         prlimit(call->tid, RLIMIT_NOFILE, &old, NULL);
@@ -270,6 +289,9 @@ int fetch_fd(struct trap_call *call, int number)
     fd = receive(call->fetch.ours);
     if (fd >= 0)
         add(&call->fetch, number, fd);
+    /* Who lists its own descriptors is not to find this one. */
+    if (call->request.nr == SYS_getdents64)
+        fetch_end(call);
     return fd;
 }
 

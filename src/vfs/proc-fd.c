@@ -105,6 +105,11 @@ static int access_of(const struct proc_task *task, int number)
     return flags ? (int)strtoul(flags + 6, NULL, 8) & (O_ACCMODE | O_PATH) : O_PATH;
 }
 
+static bool may_open(mode_t mode)
+{
+    return S_ISREG(mode) || S_ISFIFO(mode) || S_ISCHR(mode);
+}
+
 /*
  * Where nobody may take descriptors (containers): a file opened anew, with no more rights than the
  * guest's own descriptor has; of all else the object alone.
@@ -120,9 +125,9 @@ static int reopen(const struct proc_task *task, int number)
     fd = openat(task->dir, name, O_PATH | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode))
+    if (fstat(fd, &stat) < 0 || !may_open(stat.st_mode))
         return take_fd(&fd);
-    file = openat(task->dir, name, access_of(task, number) | O_CLOEXEC | O_NONBLOCK);
+    file = openat(task->dir, name, access_of(task, number) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     return file < 0 ? take_fd(&fd) : file;
 }
 
