@@ -5,10 +5,10 @@
  * (inject.c) makes it call sendmsg(2), and it is held until its call is answered. The message lies
  * below its stack pointer, where nothing of its own is, and what was there is put back.
  *
- * An answer that a held thread cannot get (deferred, exec) makes the call come again, with what was
- * fetched kept for it. Another thread of the guest may meanwhile write to the socket, or put
- * another file on the number: then we get another of the guest's own descriptors, which it could
- * have named in the first place.
+ * An answer that a held thread cannot get (deferred, exec, a descriptor) makes the call come again,
+ * with what was fetched kept for it. Another thread of the guest may meanwhile write to the socket,
+ * or put another file on the number: then we get another of the guest's own descriptors, which it
+ * could have named in the first place.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -297,12 +297,17 @@ int fetch_fd(struct trap_call *call, int number)
 
 /* ---- the second coming ---- */
 
+/* A descriptor, too: between its choice and a second coming another thread may get its number. */
+static bool comes_again(enum pk_answer_kind kind)
+{
+    return kind == PK_ANSWER_DEFERRED || kind == PK_ANSWER_EXEC || kind == PK_ANSWER_DESCRIPTOR;
+}
+
 bool fetch_again(struct trap_call *call, struct pk_answer *answer)
 {
     struct kept *kept;
 
-    if (!call->held || call->fetch.count == 0 ||
-        (answer->kind != PK_ANSWER_DEFERRED && answer->kind != PK_ANSWER_EXEC))
+    if (!call->held || call->fetch.count == 0 || !comes_again(answer->kind))
         return false;
     kept = calloc(1, sizeof(*kept));
     if (kept == NULL || map_set(&call->trap->fetched, (uint64_t)call->tid, kept) < 0) {

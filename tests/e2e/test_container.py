@@ -123,6 +123,24 @@ print(len(os.listdir("/proc/self/fd")))
     assert int(got.out) < 12, str(got)
 
 
+def test_threads_do_not_get_each_others_numbers() -> None:
+    got = python("docker", """
+import os, threading
+wrong = []
+def work(path):
+    os.mkdir(path); inode = os.stat(path).st_ino
+    for _ in range(120):
+        one = os.open(path, os.O_RDONLY); two = os.dup(one)
+        if {os.fstat(one).st_ino, os.fstat(two).st_ino} != {inode} or os.listdir(two):
+            wrong.append(path)
+        os.close(one); os.close(two)
+threads = [threading.Thread(target=work, args=(f"/tmp/{n}",)) for n in range(6)]
+[t.start() for t in threads]; [t.join() for t in threads]
+print(wrong, len(os.listdir("/proc/self/fd")) < 8)
+""").ok()
+    assert got.out == "[] True\n", str(got)
+
+
 def test_network_rules_are_refused_clearly() -> None:
     got = run("docker", "true", options=("--allow-net", "127.0.0.1"))
     assert got.status == 125 and "pidfd_getfd" in got.err and "--cap-add SYS_PTRACE" in got.err, str(got)
