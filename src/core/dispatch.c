@@ -158,6 +158,8 @@ struct pk_answer pk_dispatch(struct pk_request *request, pid_t tid)
     kernel->current_context = request->context;
     kernel->current_task = request->task;
     kernel->current_request = request;
+    if (kernel->places)
+        kernel->places->settle(kernel->vfs);
     pk_trace_begin(request);
     answer = serve(request);
     kernel->current_request = NULL;
@@ -260,17 +262,35 @@ struct pk_answer pk_denied(struct pk_request *request, int negative_errno, const
     return pk_error(negative_errno);
 }
 
+static void report(struct pk_kernel *kernel, struct pk_request *request, struct pk_denial *denial,
+                   const char *what_format, va_list args)
+{
+    cleanup_strbuf struct strbuf what = {0};
+
+    strbuf_addv(&what, what_format, args);
+    denial->what = strbuf_text(&what);
+    tell(kernel, request, denial);
+}
+
 void pk_report(struct pk_kernel *kernel, struct pk_request *request, int negative_errno,
                const char *rule, const char *allow, const char *what_format, ...)
 {
     struct pk_denial denial = {
         .rule = rule, .allow = allow, .errnum = -negative_errno, .let_through = true};
-    cleanup_strbuf struct strbuf what = {0};
     va_list args;
 
     va_start(args, what_format);
-    strbuf_addv(&what, what_format, args);
+    report(kernel, request, &denial, what_format, args);
     va_end(args);
-    denial.what = strbuf_text(&what);
-    tell(kernel, request, &denial);
+}
+
+void pk_report_late(struct pk_kernel *kernel, int negative_errno, const char *rule,
+                    const char *allow, const char *what_format, ...)
+{
+    struct pk_denial denial = {.rule = rule, .allow = allow, .errnum = -negative_errno};
+    va_list args;
+
+    va_start(args, what_format);
+    report(kernel, NULL, &denial, what_format, args);
+    va_end(args);
 }

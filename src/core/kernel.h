@@ -194,6 +194,8 @@ struct pk_place_ops {
     struct vfs_place *(*ref)(struct vfs_place *place);
     void (*unref)(struct vfs_place *place);
     const char *(*path)(const struct vfs_place *place); /* absolute; valid while it is held */
+    /* Before each call: what was written where we do not see it is put where it belongs. */
+    void (*settle)(struct vfs *vfs);
 };
 
 struct pk_kernel {
@@ -313,6 +315,11 @@ struct pk_answer pk_denied(struct pk_request *request, int negative_errno, const
 void pk_report(struct pk_kernel *kernel, struct pk_request *request, int negative_errno,
                const char *rule, const char *allow, const char *what_format, ...)
     __attribute__((format(printf, 6, 7)));
+
+/* Tells of something that has failed after the guest was told that it had worked. */
+void pk_report_late(struct pk_kernel *kernel, int negative_errno, const char *rule,
+                    const char *allow, const char *what_format, ...)
+    __attribute__((format(printf, 5, 6)));
 
 /*
  * Passes a record to the audit sink. Fills in what the caller leaves empty: the time, and from the

@@ -176,6 +176,26 @@ static struct pk_answer serve_dup(struct pk_request *request)
     return file_duplicate(request, 0, 0);
 }
 
+/*
+ * dup2, dup3: both numbers are the caller's choice, so the host does just what it wants - but for a
+ * file that is written to below the window: there it gets something that we hear of.
+ */
+static struct pk_answer serve_dup2(struct pk_request *request)
+{
+    unsigned flags = request->nr == ABI_NR_dup3 ? (unsigned)request->args[2] : 0;
+    int number = (int)request->args[1];
+    cleanup_close int ours = -1;
+    struct vfs_handle *handle;
+    int fd;
+
+    if (number < 0 || (flags & ~(unsigned)O_CLOEXEC) ||
+        pk_in_window(request->kernel, (unsigned)number) ||
+        find_handle(request, (int)request->args[0], &handle, &ours) <= 0)
+        return pk_native();
+    fd = vfs_handle_redirect(handle, request, ours);
+    return fd < 0 ? pk_native() : pk_descriptor_at(fd, number, flags & O_CLOEXEC);
+}
+
 void file_set_io_handlers(struct pk_kernel *kernel)
 {
     static const struct linux_handler handlers[] = {
@@ -203,9 +223,8 @@ void file_set_io_handlers(struct pk_kernel *kernel)
         {ABI_NR_tee, serve_natively}, /* pipes only, and a handle is none */
         {ABI_NR_copy_file_range, serve_copy_file_range},
         {ABI_NR_dup, serve_dup},
-        /* Both numbers are the caller's choice: the host does just what it wants. */
-        {ABI_NR_dup2, serve_natively},
-        {ABI_NR_dup3, serve_natively},
+        {ABI_NR_dup2, serve_dup2},
+        {ABI_NR_dup3, serve_dup2},
     };
 
     linux_set_handlers(kernel, handlers, array_length(handlers));

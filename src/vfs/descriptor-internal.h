@@ -23,3 +23,10 @@ int describe_place(struct vfs *vfs, int fd, const struct stat *stat, struct vfs_
 
 /* The calling process of a request as an actor. */
 struct vfs_actor actor_of_request(struct pk_request *request);
+
+/*
+ * What takes the place of a writable generated file below the window: returns a descriptor to write
+ * to (the caller's), or a negative errno. What is written to it reaches the file (redirect.c).
+ */
+int vfs_redirect(struct vfs_node *node, const struct vfs_generated *generated,
+                 struct pk_request *request);

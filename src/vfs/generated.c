@@ -261,6 +261,16 @@ static void generated_release(struct vfs_handle *handle)
 static const struct vfs_handle_ops generated_ops = {.call = generated_call,
                                                     .release = generated_release};
 
+int vfs_handle_redirect(struct vfs_handle *handle, struct pk_request *request, int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    if (handle->ops != &generated_ops || generated_of(handle)->generated.store == NULL ||
+        flags < 0 || (flags & O_PATH) || (flags & O_ACCMODE) != O_WRONLY)
+        return -EOPNOTSUPP;
+    return vfs_redirect(handle->node, &generated_of(handle)->generated, request);
+}
+
 /* A sealed memfd with the text, reopened with just the access that was asked for. */
 static int open_text(const struct strbuf *text, int flags)
 {

@@ -91,6 +91,10 @@ struct vfs_reading {
     int64_t host_position;
 };
 
+/* Hands what lies in redirections to the files that it was written to (redirect.c). */
+void vfs_settle(struct vfs *vfs);
+void vfs_redirects_free(struct vfs *vfs);
+
 struct vfs {
     struct host_self self;
     struct pk_kernel *kernel;
@@ -118,7 +122,9 @@ struct vfs {
     struct vfs_protected *protected; /* see vfs_protect() */
     size_t protected_count;
     struct vfs_protected_log *protected_log; /* see vfs_protect_log() */
-    struct list watchers;                    /* inotify instances, see watch-internal.h */
+    struct list redirects;                   /* see redirect.c */
+    size_t redirect_count;
+    struct list watchers; /* inotify instances, see watch-internal.h */
     size_t watcher_count;
     size_t watcher_sweep_at;
     size_t watched_count;     /* objects watched that are not the host's: 0 costs nothing */

@@ -57,7 +57,8 @@ static void make_kernel_actor(struct vfs *vfs)
 
 int vfs_new(struct pk_kernel *kernel, struct vfs **ret_vfs)
 {
-    static const struct pk_place_ops place_ops = {vfs_place_ref, vfs_place_unref, vfs_place_path};
+    static const struct pk_place_ops place_ops = {vfs_place_ref, vfs_place_unref, vfs_place_path,
+                                                  vfs_settle};
     struct vfs *vfs = calloc(1, sizeof(*vfs));
     int r;
 
@@ -69,6 +70,7 @@ int vfs_new(struct pk_kernel *kernel, struct vfs **ret_vfs)
     list_init(&vfs->mounts);
     list_init(&vfs->remembered_order);
     list_init(&vfs->watchers);
+    list_init(&vfs->redirects);
     for (size_t i = 0; i < VFS_PLACE_BUCKETS; i++)
         list_init(&vfs->places[i]);
     make_kernel_actor(vfs);
@@ -106,6 +108,7 @@ void vfs_free(struct vfs *vfs)
     if (vfs == NULL)
         return;
     watchers_free(vfs);
+    vfs_redirects_free(vfs);
     handles_free(vfs);
     remembered_free(vfs);
     vfs_release(vfs);

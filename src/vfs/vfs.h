@@ -259,6 +259,14 @@ struct vfs_handle *vfs_handle_of_fd(struct vfs *vfs, int fd);
 struct pk_answer vfs_handle_call(struct vfs_handle *handle, struct pk_request *request, int fd);
 
 /*
+ * What can take the place of a kernel-served descriptor `fd` outside of the window, where writes
+ * are native: returns a descriptor (the caller's) for one that is only written to, such as that of
+ * a shell's redirection into a file of /proc; else -EOPNOTSUPP or another negative errno. What is
+ * written to it reaches the file before the guest's next served call.
+ */
+int vfs_handle_redirect(struct vfs_handle *handle, struct pk_request *request, int fd);
+
+/*
  * Fills `buffer` with struct linux_dirent64 records of the directory behind `fd` from its current
  * position and advances it. Works for handles and plain host directories. Returns bytes, 0 at end.
  */

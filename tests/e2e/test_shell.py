@@ -290,3 +290,41 @@ const ended = p => new Promise(done => { let out = ''; if (p.stdout) p.stdout.on
 
 def test_node() -> None:
     compare(["node", "-e"], NODE, 'workers [2,4,6]', preamble="")
+
+
+# ---- redirections into files of /proc ----
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_redirections_into_proc(shell: str) -> None:
+    got = run(shell, "-c", """
+echo 500 >/proc/self/oom_score_adj && cat /proc/self/oom_score_adj
+for i in 1 2 3 4 5 6 7 8 9; do echo name$i >/proc/sys/kernel/hostname; done
+uname -n
+exec 3>/proc/sys/kernel/hostname
+printf first >&3; uname -n
+printf second >&3; uname -n
+echo 100 >/proc/sys/vm/swappiness; cat /proc/sys/vm/swappiness
+""", options=["--uid", "0"]).ok()
+    assert (got.out.split(), got.err) == (["500", "name9", "first", "second", "100"], "")
+
+
+def test_redirection_that_fails_is_told() -> None:
+    got = run("sh", "-c", "echo junk >/proc/self/oom_score_adj; cat /proc/self/oom_score_adj",
+              options=["--uid", "0"])
+    assert got.out == "0\n"
+    assert got.denials() == [
+        "cerebro: denied: write to a file of /proc (the program was told that its write had worked); "
+        "to allow: write with tee or sysctl -w, which see errors"]
+
+
+def test_redirection_of_a_flood_ends() -> None:
+    got = run("sh", "-c", "yes >/proc/self/oom_score_adj; echo $?", options=["--uid", "0"], timeout=20)
+    assert got.out == "1\n" and "Resource temporarily unavailable" in got.err
+
+
+def test_redirections_leave_no_descriptor() -> None:
+    got = run("bash", "-c", """
+for i in {1..300}; do echo n$i >/proc/sys/kernel/hostname; done
+uname -n; ls /proc/self/fd | wc -l
+""", options=["--uid", "0"]).ok()
+    assert got.out.split()[0] == "n300" and int(got.out.split()[1]) < 10, str(got)
