@@ -70,6 +70,12 @@ struct pk_port_ops {
     /* True while the thread still waits for the answer: check before an act that cannot be undone.
      */
     bool (*is_waiting)(struct pk_request *request);
+    /*
+     * True when an answer with a descriptor cannot be given any more, and would make the call come
+     * again: check before an act that cannot be done twice (a job comes again, too, and its
+     * descriptor is taken then). May be NULL: never.
+     */
+    bool (*repeats)(struct pk_request *request);
     void (*ticket)(struct pk_request *request, struct pk_ticket *ret_ticket);
     /*
      * What an intercepted call would have got if nobody intercepted its number: true with the

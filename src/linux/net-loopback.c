@@ -584,6 +584,8 @@ struct pk_answer net_do_accept(struct pk_request *request)
         return pk_error(-EBADF);
     if (request->args[1] == 0 || !net_stands_in_for(fd))
         return pk_native();
+    if (request->port->repeats && request->port->repeats(request))
+        return accept_later(take_fd(&fd));
     answer = take_connection(request, fd);
     if (answer.kind == PK_ANSWER_VALUE && answer.value == -EAGAIN && net_blocks(fd))
         return accept_later(take_fd(&fd));

@@ -137,6 +137,11 @@ static bool port_is_waiting(struct pk_request *request)
     return call->held || trap_is_waiting(call->trap, call->id);
 }
 
+static bool port_repeats(struct pk_request *request)
+{
+    return call_of(request)->held;
+}
+
 static void port_ticket(struct pk_request *request, struct pk_ticket *ret_ticket)
 {
     struct trap_call *call = call_of(request);
@@ -195,6 +200,7 @@ const struct pk_port_ops trap_port_ops = {
     .inject = inject_calls,
     .clone = clone_process,
     .is_waiting = port_is_waiting,
+    .repeats = port_repeats,
     .ticket = port_ticket,
     .unserved = port_unserved,
     .signal = port_signal,

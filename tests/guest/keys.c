@@ -204,7 +204,8 @@ static void dead_keys(void)
     key = (int)OK(add("user", "invalid", "x", SESSION_RING));
     OK(control(KEYCTL_INVALIDATE, key, 0, 0, 0));
     wait_until_gone(key);
-    FAILS(control(KEYCTL_READ, key, 0, 0, 0), ENOKEY);
+    /* The host takes it from its rings first, and it is nobody's until it is freed. */
+    CHECK(control(KEYCTL_READ, key, 0, 0, 0) < 0 && (errno == ENOKEY || errno == EACCES));
     key = (int)OK(add("user", "short", "x", SESSION_RING));
     OK(control(KEYCTL_SET_TIMEOUT, key, 1, 0, 0));
     CHECK_TEXT(text_of(key), "x");
