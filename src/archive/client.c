@@ -16,6 +16,7 @@
 #include "archive/wire.h"
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/passing.h"
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U /* include/uapi/linux/memfd.h, since 6.3 */
@@ -424,20 +425,9 @@ static int send_request(struct archive *archive, const struct archive_object *ob
 {
     struct wire_request request = {
         .offset = object->offset, .size = object->size, .ordinal = object->ordinal};
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)),
-                            .cmsg_level = SOL_SOCKET,
-                            .cmsg_type = SCM_RIGHTS}};
-    struct iovec iov = {&request, sizeof(request)};
-    struct msghdr message = {.msg_iov = &iov,
-                             .msg_iovlen = 1,
-                             .msg_control = &control,
-                             .msg_controllen = sizeof(control)};
+    struct iovec part = {&request, sizeof(request)};
 
-    memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-    return sendmsg(archive->socket, &message, MSG_NOSIGNAL) == (ssize_t)sizeof(request) ? 0 : -EIO;
+    return passing_send(archive->socket, &part, 1, fd, 0) == (ssize_t)sizeof(request) ? 0 : -EIO;
 }
 
 static int unpack(struct archive *archive, const struct archive_object *object, int fd)

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/passing.h"
 #include "control/control-internal.h"
 
 #define PATIENCE_MS 10000
@@ -71,38 +72,18 @@ struct reply {
     int memfd;
 };
 
-static int take_descriptor(struct msghdr *message)
-{
-    struct cmsghdr *part = CMSG_FIRSTHDR(message);
-    int fd = -1;
-
-    if (part && part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS &&
-        part->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(&fd, CMSG_DATA(part), sizeof(int));
-    return fd;
-}
-
 static int receive(int fd, int patience_ms, struct reply *reply)
 {
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control;
     struct pollfd wait = {.fd = fd, .events = POLLIN};
     struct iovec parts[2] = {{&reply->header, sizeof(reply->header)},
                              {reply->text, CONTROL_INLINE_MAX}};
-    struct msghdr message = {.msg_iov = parts,
-                             .msg_iovlen = 2,
-                             .msg_control = control.room,
-                             .msg_controllen = sizeof(control.room)};
     ssize_t length;
 
     if (poll(&wait, 1, patience_ms) <= 0)
         return patience_ms ? -ETIMEDOUT : -EAGAIN;
-    length = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    length = passing_receive(fd, parts, 2, 0, &reply->memfd);
     if (length < 0)
-        return -errno;
-    reply->memfd = length > 0 ? take_descriptor(&message) : -1;
+        return (int)length;
     if (length == 0)
         return -ECONNRESET;
     if ((size_t)length < sizeof(reply->header) || reply->header.magic != CONTROL_MAGIC)

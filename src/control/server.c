@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/list.h"
+#include "base/passing.h"
 #include "control/control-internal.h"
 
 struct request_kind {
@@ -59,22 +60,11 @@ static void drop(struct control_server *server, int fd)
 
 static int send_answer(int fd, const struct control_header *header, const char *text, int memfd)
 {
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control = {0};
     struct iovec parts[2] = {{(void *)header, sizeof(*header)},
                              {(void *)text, memfd < 0 ? header->length : 0}};
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    ssize_t r = passing_send(fd, parts, 2, memfd, MSG_DONTWAIT);
 
-    if (memfd >= 0) {
-        message.msg_control = control.room;
-        message.msg_controllen = sizeof(control.room);
-        control.header = (struct cmsghdr){
-            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
-        memcpy(CMSG_DATA(&control.header), &memfd, sizeof(int));
-    }
-    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+    return r < 0 ? (int)r : 0;
 }
 
 static int answer(int fd, int error, const struct strbuf *text)

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/passing.h"
 #include "trap/trap-internal.h"
 
 #define RED_ZONE      128
@@ -125,22 +126,12 @@ static int receive(int socket)
 {
     char byte;
     struct iovec data = {.iov_base = &byte, .iov_len = 1};
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct msghdr message = {.msg_iov = &data,
-                             .msg_iovlen = 1,
-                             .msg_control = &control,
-                             .msg_controllen = sizeof(control)};
     int fd;
+    ssize_t r = passing_receive(socket, &data, 1, MSG_DONTWAIT, &fd);
 
-    if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) < 0)
-        return -errno;
-    if (message.msg_controllen < CMSG_LEN(sizeof(int)) || control.header.cmsg_type != SCM_RIGHTS)
-        return -EBADF;
-    memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
-    return fd;
+    if (r < 0)
+        return (int)r;
+    return fd < 0 ? -EBADF : fd;
 }
 
 void fetch_end(struct trap_call *call)
@@ -223,19 +214,9 @@ static int send_to(int socket, int fd)
 {
     char byte = 0;
     struct iovec data = {.iov_base = &byte, .iov_len = 1};
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct msghdr message = {.msg_iov = &data,
-                             .msg_iovlen = 1,
-                             .msg_control = &control,
-                             .msg_controllen = sizeof(control)};
+    ssize_t r = passing_send(socket, &data, 1, fd, MSG_DONTWAIT);
 
-    control.header = (struct cmsghdr){
-        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
-    memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
-    return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+    return r < 0 ? (int)r : 0;
 }
 
 /* Moves what it has got to the number that it is to have. */

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/passing.h"
 #include "trap/trap-internal.h"
 
 #define STACK_SIZE 16384
@@ -31,19 +32,8 @@ static void send_listener(const struct messenger *self, int listener)
 {
     struct child_report report = {.stage = CHILD_EXEC, .listener = listener, .pid = self->first};
     struct iovec data = {.iov_base = &report, .iov_len = sizeof(report)};
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct msghdr message = {.msg_iov = &data,
-                             .msg_iovlen = 1,
-                             .msg_control = &control,
-                             .msg_controllen = sizeof(control)};
 
-    control.header = (struct cmsghdr){
-        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
-    memcpy(CMSG_DATA(&control.header), &listener, sizeof(int));
-    (void)!sendmsg(self->link_fd, &message, MSG_NOSIGNAL);
+    passing_send(self->link_fd, &data, 1, listener, 0);
 }
 
 static int be_messenger(void *data)
@@ -80,22 +70,4 @@ int messenger_start(int link_fd, struct messenger **ret_messenger)
 void messenger_tell(struct messenger *messenger, int listener)
 {
     atomic_store(&messenger->listener, listener < 0 ? NO_NEWS - 1 : listener);
-}
-
-ssize_t messenger_receive(int link_fd, struct child_report *report, int *ret_fd)
-{
-    struct iovec data = {.iov_base = report, .iov_len = sizeof(*report)};
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct msghdr message = {.msg_iov = &data,
-                             .msg_iovlen = 1,
-                             .msg_control = &control,
-                             .msg_controllen = sizeof(control)};
-    ssize_t n = recvmsg(link_fd, &message, MSG_CMSG_CLOEXEC);
-
-    if (n > 0 && message.msg_controllen >= CMSG_LEN(sizeof(int)))
-        memcpy(ret_fd, CMSG_DATA(&control.header), sizeof(int));
-    return n;
 }

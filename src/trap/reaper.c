@@ -19,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/passing.h"
 #include "trap/trap-internal.h"
 
 /* Status pipe, /proc, listener. */
@@ -68,19 +69,10 @@ static int receive_listener(const struct child_plan *plan, pid_t first)
 {
     char byte;
     struct iovec data = {.iov_base = &byte, .iov_len = 1};
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct msghdr message = {.msg_iov = &data,
-                             .msg_iovlen = 1,
-                             .msg_control = &control,
-                             .msg_controllen = sizeof(control)};
     int fd = -1;
 
-    if (await_message(plan, first) && recvmsg(plan->link_fd, &message, MSG_CMSG_CLOEXEC) == 1 &&
-        message.msg_controllen >= CMSG_LEN(sizeof(int)))
-        memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
+    if (await_message(plan, first))
+        passing_receive(plan->link_fd, &data, 1, 0, &fd);
     return fd;
 }
 

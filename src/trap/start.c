@@ -18,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/passing.h"
 #include "core/context.h"
 #include "core/exec.h"
 #include "trap/filter.h"
@@ -258,12 +259,13 @@ static const char *stage_text(int stage)
 /* Receives one report. Returns 0, -EPIPE at its end, or what the report says. */
 static int receive(struct starting *starting, struct child_report *report)
 {
+    struct iovec data = {.iov_base = report, .iov_len = sizeof(*report)};
     int fd = -1;
     ssize_t n;
 
     do
-        n = messenger_receive(starting->link_fd, report, &fd);
-    while (n < 0 && errno == EINTR);
+        n = passing_receive(starting->link_fd, &data, 1, 0, &fd);
+    while (n == -EINTR);
     if (n != (ssize_t)sizeof(*report))
         return -EPIPE;
     if (fd >= 0) {
@@ -307,19 +309,9 @@ static int share_listener(const struct starting *starting)
 {
     char byte = 0;
     struct iovec data = {.iov_base = &byte, .iov_len = 1};
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct msghdr message = {.msg_iov = &data,
-                             .msg_iovlen = 1,
-                             .msg_control = &control,
-                             .msg_controllen = sizeof(control)};
+    ssize_t r = passing_send(starting->link_fd, &data, 1, starting->trap->listener, 0);
 
-    control.header = (struct cmsghdr){
-        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
-    memcpy(CMSG_DATA(&control.header), &starting->trap->listener, sizeof(int));
-    return sendmsg(starting->link_fd, &message, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+    return r == 1 ? 0 : r < 0 ? (int)r : -EIO;
 }
 
 /* The same right as for tracing it; without, every program would fail at its first file name. */

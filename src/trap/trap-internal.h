@@ -470,12 +470,6 @@ int messenger_start(int link_fd, struct messenger **ret_messenger);
 /* The filter is there, or not (a negative errno). Makes no system call. */
 void messenger_tell(struct messenger *messenger, int listener);
 
-/*
- * In the supervisor: one packet of the link, and the descriptor that may come with it, else
- * `ret_fd` stays as it is. Returns what recvmsg(2) does.
- */
-ssize_t messenger_receive(int link_fd, struct child_report *report, int *ret_fd);
-
 /* ---- fetch.c: descriptors of guests where nobody may take them ---- */
 
 /*
