@@ -177,6 +177,12 @@ int proc_sysctl_threads_max(const struct pseudo_access *access, struct strbuf *r
 int proc_sysctl_uuid(const struct pseudo_access *access, struct strbuf *ret_text);
 void proc_sysctl_free(struct proc_fs *fs);
 
+/*
+ * A decimal number <= max as it is written to a file, perhaps with white space behind it. Returns 0
+ * or -EINVAL.
+ */
+int proc_parse_number(const char *text, size_t length, uint64_t max, uint64_t *ret_value);
+
 /* A number in struct pk_key_limits, and what the personality knows. */
 int proc_sysctl_key_limit(const struct pseudo_access *access, struct strbuf *ret_text);
 int proc_sysctl_store_key_limit(const struct pseudo_access *access, const char *text,

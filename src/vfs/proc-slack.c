@@ -5,11 +5,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-#include "base/io.h"
 #include "vfs/proc-internal.h"
 
 /* Runs prctl(2) in the calling thread, which must be the one that the file is about. */
@@ -41,16 +39,10 @@ int proc_timerslack(const struct pseudo_access *access, struct strbuf *ret_text)
 /* 0: back to what it was at the start. */
 int proc_timerslack_store(const struct pseudo_access *access, const char *text, size_t length)
 {
-    char copy[32];
     uint64_t value;
+    int r = proc_parse_number(text, length, LONG_MAX, &value);
 
-    while (length && strchr(" \t\n", text[length - 1]))
-        length--;
-    if (length >= sizeof(copy))
-        return -EINVAL;
-    memcpy(copy, text, length);
-    copy[length] = '\0';
-    if (io_parse_u64(copy, LONG_MAX, &value) < 0)
-        return -EINVAL;
+    if (r < 0)
+        return r;
     return (int)ask(access, PR_SET_TIMERSLACK, value);
 }

@@ -204,10 +204,9 @@ int proc_sysctl_key_limit(const struct pseudo_access *access, struct strbuf *ret
     return strbuf_status(ret_text);
 }
 
-int proc_sysctl_store_key_limit(const struct pseudo_access *access, const char *text, size_t length)
+int proc_parse_number(const char *text, size_t length, uint64_t max, uint64_t *ret_value)
 {
     char copy[32];
-    uint64_t value;
 
     while (length && strchr(" \t\n", text[length - 1]))
         length--;
@@ -215,8 +214,16 @@ int proc_sysctl_store_key_limit(const struct pseudo_access *access, const char *
         return -EINVAL;
     memcpy(copy, text, length);
     copy[length] = '\0';
-    if (io_parse_u64(copy, INT_MAX, &value) < 0)
-        return -EINVAL;
+    return io_parse_u64(copy, max, ret_value) < 0 ? -EINVAL : 0;
+}
+
+int proc_sysctl_store_key_limit(const struct pseudo_access *access, const char *text, size_t length)
+{
+    uint64_t value;
+    int r = proc_parse_number(text, length, INT_MAX, &value);
+
+    if (r < 0)
+        return r;
     *key_limit(access) = (unsigned)value;
     return 0;
 }
