@@ -344,40 +344,52 @@ static int set_environment(struct run_options *options, char *text)
                                                : 0;
 }
 
-static int set_option(struct run_options *options, int option, char *value)
+/* Options that say no more than that they are there. Returns whether this is one. */
+static bool set_flag(struct run_options *options, int option)
 {
     struct launch_options *launch = &options->launch;
+    struct {
+        int option;
+        bool *flag;
+    } flags[] = {
+        {OPT_STATS, &launch->stats},       {OPT_DIFF, &options->diff},
+        {OPT_JSON, &options->json},        {OPT_QUIET, &options->quiet},
+        {OPT_NO_WALLS, &launch->no_walls}, {OPT_WAIT_ALL, &launch->wait_for_all},
+        {OPT_DEBUGFS, &launch->debugfs},   {OPT_TEST_DEVICE, &launch->test_device},
+        {OPT_NO_VDSO, &launch->no_vdso},   {OPT_REPORT_ONLY, &launch->report_only},
+    };
 
+    for (size_t i = 0; i < array_length(flags); i++)
+        if (flags[i].option == option)
+            return *flags[i].flag = true;
+    return false;
+}
+
+/* Options whose value is kept as it stands. Returns whether this is one. */
+static bool set_text(struct run_options *options, int option, const char *value)
+{
+    struct launch_options *launch = &options->launch;
+    struct {
+        int option;
+        const char **text;
+    } texts[] = {
+        {OPT_ROOT, &launch->root},       {OPT_OVERLAY, &launch->overlay},
+        {OPT_CWD, &launch->cwd},         {OPT_ALLOCATOR, &launch->allocator},
+        {OPT_WITHOUT, &launch->without}, {OPT_AUDIT, &options->audit.target},
+    };
+
+    for (size_t i = 0; i < array_length(texts); i++) {
+        if (texts[i].option != option)
+            continue;
+        *texts[i].text = value;
+        return true;
+    }
+    return false;
+}
+
+static int set_trace_option(struct run_options *options, int option, char *value)
+{
     switch (option) {
-    case OPT_BIND:
-        return add_bind(options, value, false);
-    case OPT_WRITE:
-        return add_bind(options, value, true);
-    case OPT_MOUNT:
-        return run_add_mount(options, value);
-    case OPT_ROOT:
-        launch->root = value;
-        return 0;
-    case OPT_OVERLAY:
-        launch->overlay = value;
-        return 0;
-    case OPT_NET:
-        return set_net(options, value);
-    case OPT_NET_ALLOW:
-    case OPT_NET_DENY:
-        return add_net_rule(options, value, option == OPT_NET_ALLOW);
-    case OPT_UID:
-        return set_uid(options, value);
-    case OPT_ENV:
-        return set_environment(options, value);
-    case OPT_CWD:
-        launch->cwd = value;
-        return 0;
-    case OPT_ALLOCATOR:
-        launch->allocator = value;
-        return 0;
-    case OPT_LIMIT:
-        return run_set_limits(&options->launch.limits, value);
     case OPT_TRACE:
         return run_set_trace(options, value);
     case OPT_TRACE_TO:
@@ -389,62 +401,49 @@ static int set_option(struct run_options *options, int option, char *value)
         return 0;
     case OPT_TRACE_PATH:
         return run_add_trace_path(options, value);
-    case OPT_TRACE_STATUS:
+    default:
         return run_set_trace_status(options, value);
-    case OPT_INJECT:
-        return run_add_fault(options, value);
-    case OPT_AUDIT:
-        options->audit.target = value;
-        return 0;
-    case OPT_AUDIT_ROTATE:
-        return run_set_rotation(&options->audit, value);
-    case OPT_STATS:
-        launch->stats = true;
-        return 0;
-    case OPT_DIFF:
-        options->diff = true;
-        return 0;
-    case OPT_JSON:
-        options->json = true;
-        return 0;
-    case OPT_QUIET:
-        options->quiet = true;
-        return 0;
-    case OPT_NO_WALLS:
-        launch->no_walls = true;
-        return 0;
-    case OPT_WAIT_ALL:
-        launch->wait_for_all = true;
-        return 0;
-    case OPT_WITHOUT:
-        launch->without = value;
-        return 0;
-    case OPT_DEBUGFS:
-        launch->debugfs = true;
-        return 0;
-    case OPT_TEST_DEVICE:
-        launch->test_device = true;
-        return 0;
-    case OPT_NO_VDSO:
-        launch->no_vdso = true;
-        return 0;
-    case OPT_CHANNEL:
-        return set_channel(launch, value);
-    case OPT_INTERCEPT:
-        return set_intercepted(launch, value);
-    case OPT_PROFILE:
-        return 0; /* dealt with before all others */
+    }
+}
+
+/* What the program may see, do and use. */
+static int set_rule(struct run_options *options, int option, char *value)
+{
+    switch (option) {
+    case OPT_BIND:
+    case OPT_WRITE:
+        return add_bind(options, value, option == OPT_WRITE);
+    case OPT_MOUNT:
+        return run_add_mount(options, value);
     case OPT_VIEW:
         return set_view(options, value);
     case OPT_HIDE:
         return add_hidden(options, value);
     case OPT_SCRATCH:
         return add_scratch(options, value);
+    case OPT_NET:
+        return set_net(options, value);
+    case OPT_NET_ALLOW:
+    case OPT_NET_DENY:
+        return add_net_rule(options, value, option == OPT_NET_ALLOW);
     case OPT_DENY:
-        return set_denied(launch, value);
-    case OPT_REPORT_ONLY:
-        launch->report_only = true;
+        return set_denied(&options->launch, value);
+    case OPT_UID:
+        return set_uid(options, value);
+    case OPT_LIMIT:
+        return run_set_limits(&options->launch.limits, value);
+    default:
+        return CLI_USAGE_ERROR;
+    }
+}
+
+static int set_option(struct run_options *options, int option, char *value)
+{
+    if (set_flag(options, option) || set_text(options, option, value))
         return 0;
+    switch (option) {
+    case OPT_ENV:
+        return set_environment(options, value);
     case OPT_UNSET:
         run_unset_variable(options, value);
         return 0;
@@ -452,11 +451,27 @@ static int set_option(struct run_options *options, int option, char *value)
         options->environment_count = 0;
         options->environment[0] = NULL;
         return 0;
+    case OPT_TRACE:
+    case OPT_TRACE_TO:
+    case OPT_TRACE_JSON:
+    case OPT_TRACE_PATH:
+    case OPT_TRACE_STATUS:
+        return set_trace_option(options, option, value);
+    case OPT_INJECT:
+        return run_add_fault(options, value);
+    case OPT_AUDIT_ROTATE:
+        return run_set_rotation(&options->audit, value);
+    case OPT_CHANNEL:
+        return set_channel(&options->launch, value);
+    case OPT_INTERCEPT:
+        return set_intercepted(&options->launch, value);
+    case OPT_PROFILE:
+        return 0; /* dealt with before all others */
     case OPT_OUTPUT:
         options->output = value;
         return options->learns ? 0 : cli_usage("run", "there is no option '--output'");
     default:
-        return CLI_USAGE_ERROR;
+        return set_rule(options, option, value);
     }
 }
 
