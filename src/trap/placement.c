@@ -168,6 +168,9 @@ void placement_free(struct placement *placement)
 {
     if (!placement->usable)
         return;
-    free_all(placement);
+    /* The guests have ended: only we are left to be freed. */
     timer_delete(placement->timer);
+    if (placement->held)
+        set_cpus(0, &placement->kernel->cpus);
+    placement->held = 0;
 }
