@@ -191,19 +191,30 @@ static void print_stats(const struct pk_stats *stats)
         fprintf(stderr, "... and %zu more\n", count - STATS_ROWS);
 }
 
+/* What ended before anybody looked has left no sum. */
+static void print_peaks(const struct launch_usage *usage)
+{
+    char memory[32], largest[32];
+
+    fputs("peaks: ", stderr);
+    if (usage->memory_peak)
+        fprintf(stderr, "%s of memory, ", cli_format_size(usage->memory_peak, memory));
+    fprintf(stderr, "%" PRIu64 " %s, %s in one process\n", usage->processes_peak,
+            usage->processes_peak == 1 ? "process" : "processes",
+            cli_format_size(usage->largest, largest));
+}
+
 static void print_usage(const struct launch_result *result)
 {
     const struct launch_usage *usage = &result->usage;
-    char memory[32], largest[32], read[32], written[32];
+    char read[32], written[32];
 
+    print_peaks(usage);
     fprintf(stderr,
-            "peaks: %s of memory, %" PRIu64 " processes, %s in one process\n"
             "used: %.2f s of processor time for itself and %.2f s for the host, in %.2f s; "
             "%s read and %s written\n",
-            cli_format_size(usage->memory_peak, memory), usage->processes_peak,
-            cli_format_size(usage->largest, largest), (double)usage->user_us / 1e6,
-            (double)usage->system_us / 1e6, (double)result->duration_ns / 1e9,
-            cli_format_size(usage->read_bytes, read),
+            (double)usage->user_us / 1e6, (double)usage->system_us / 1e6,
+            (double)result->duration_ns / 1e9, cli_format_size(usage->read_bytes, read),
             cli_format_size(usage->written_bytes, written));
 }
 

@@ -354,3 +354,9 @@ def test_usage() -> None:
     assert 3e6 <= usage["written_bytes"] < 6e6 and usage["read_bytes"] > 1000, usage
     got = run("/usr/bin/python3", "-c", code, options=["--stats", "--wait-all"]).ok()
     assert "peaks: " in got.err and " 2 processes" in got.err and "processor time" in got.err, str(got)
+
+
+def test_what_was_not_measured_is_not_shown() -> None:
+    got = run("/bin/true", options=["--stats"]).ok()
+    peaks = next(line for line in got.err.splitlines() if line.startswith("peaks: "))
+    assert " 0 B of memory" not in peaks and peaks.startswith("peaks: ") and " 1 process, " in f" {peaks[7:]}"
