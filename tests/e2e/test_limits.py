@@ -359,4 +359,4 @@ def test_usage() -> None:
 def test_what_was_not_measured_is_not_shown() -> None:
     got = run("/bin/true", options=["--stats"]).ok()
     peaks = next(line for line in got.err.splitlines() if line.startswith("peaks: "))
-    assert " 0 B of memory" not in peaks and peaks.startswith("peaks: ") and " 1 process, " in f" {peaks[7:]}"
+    assert " 0 B of memory" not in peaks and "1 process, " in peaks
